@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn only_the_one_form_is_a_digest() {
         let hex = "ab".repeat(32);
-        assert_eq!(format!("sha256:{hex}").parse::<Digest>().unwrap().hex(), hex);
+        assert_eq!(
+            format!("sha256:{hex}").parse::<Digest>().unwrap().hex(),
+            hex
+        );
         for bad in [
             "",
             "sha256:",

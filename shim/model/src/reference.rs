@@ -83,13 +83,21 @@ impl Reference {
         if !grammar::is_tag(tag) {
             return Err(ReferenceError::Format);
         }
-        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
     }
 
     /// This name with a digest and no tag: the form of Docker's RepoDigests.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { tag: None, digest: Some(digest), ..self.clone() }
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     /// Host and port of the registry, `docker.io` if none was written.

@@ -18,7 +18,10 @@ pub(super) fn parse(input: &str) -> Result<Reference, ReferenceError> {
         return Err(ReferenceError::LooksLikeId(input.to_owned()));
     }
     let (rest, digest) = match input.split_once('@') {
-        Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| ReferenceError::Digest)?)),
+        Some((rest, digest)) => (
+            rest,
+            Some(digest.parse().map_err(|_| ReferenceError::Digest)?),
+        ),
         None => (input, None),
     };
     let (domain, remainder) = split_domain(rest);
@@ -41,16 +44,30 @@ pub(super) fn parse(input: &str) -> Result<Reference, ReferenceError> {
     if path.len() > MAX_NAME {
         return Err(ReferenceError::TooLong);
     }
-    Ok(Reference { domain: domain.to_owned(), path, tag: tag.map(str::to_owned), digest })
+    Ok(Reference {
+        domain: domain.to_owned(),
+        path,
+        tag: tag.map(str::to_owned),
+        digest,
+    })
 }
 
 /// The first part is a host only if it could not be a path: a dot, a colon, a capital letter, or `localhost`.
 fn split_domain(name: &str) -> (&str, &str) {
     match name.split_once('/') {
         Some((first, rest))
-            if first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+            if first == "localhost"
+                || first.contains(['.', ':'])
+                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
-            (if first == "index.docker.io" { DEFAULT_DOMAIN } else { first }, rest)
+            (
+                if first == "index.docker.io" {
+                    DEFAULT_DOMAIN
+                } else {
+                    first
+                },
+                rest,
+            )
         }
         _ => (DEFAULT_DOMAIN, name),
     }
@@ -58,7 +75,9 @@ fn split_domain(name: &str) -> (&str, &str) {
 
 fn is_domain(domain: &str) -> bool {
     let (host, port) = if let Some(rest) = domain.strip_prefix('[') {
-        let Some((v6, rest)) = rest.split_once(']') else { return false };
+        let Some((v6, rest)) = rest.split_once(']') else {
+            return false;
+        };
         let valid = !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
         match rest.strip_prefix(':') {
             _ if !valid => return false,
@@ -89,7 +108,9 @@ fn is_domain_component(s: &str) -> bool {
 fn is_path_component(s: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = s.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     if !word(*first) || !word(*last) {
         return false;
     }

@@ -1,0 +1,79 @@
+//! Plugins as the engine knows them: by kind and name, with an opaque state per object.
+
+use serde::{Deserialize, Serialize};
+
+/// What a plugin provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginKind {
+    /// Layers and writable layers.
+    Snapshotter,
+    /// Networks.
+    Network,
+    /// Volumes.
+    Volume,
+}
+
+impl PluginKind {
+    /// `snapshotter`, `network` or `volume`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshotter => "snapshotter",
+            Self::Network => "network",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+/// A driver's small opaque state of one object. It belongs to the plugin's name; the engine commits it with the object
+/// and hands it back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginState {
+    /// Schema number of `data`, the plugin's own.
+    #[serde(default)]
+    pub schema: u32,
+    /// JSON text, at most 64 KiB.
+    #[serde(default)]
+    pub data: String,
+}
+
+/// How a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginStatus {
+    /// Serves.
+    Active,
+    /// Not loaded: it was caught in a call at repeated crashes.
+    Quarantined,
+    /// A panic was contained; it is refused until the daemon starts anew.
+    Poisoned,
+    /// Could not be loaded.
+    Failed,
+}
+
+/// One plugin for `gantry plugin list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginInfo {
+    /// Kind.
+    pub kind: PluginKind,
+    /// Name users say.
+    pub name: String,
+    /// Plugin's own version.
+    pub version: String,
+    /// Interface version it was built for: `major.minor`.
+    pub interface: String,
+    /// Capabilities it has.
+    pub capabilities: Vec<String>,
+    /// File it was found as.
+    pub file: String,
+    /// Copy that is mapped: `<root>/plugins/<sha256>.so`.
+    pub loaded_from: String,
+    /// `in-process` or `runner`.
+    pub isolation: String,
+    /// How it is.
+    pub status: PluginStatus,
+    /// Why, when it is not active.
+    pub reason: String,
+    /// Calls in flight.
+    pub calls: usize,
+}
