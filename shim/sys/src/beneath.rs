@@ -3,6 +3,10 @@
 //! Built on openat2(2) (Linux 5.6): `RESOLVE_IN_ROOT` takes the descriptor as `/` for absolute paths, absolute
 //! symlinks and `..`; `RESOLVE_NO_MAGICLINKS` refuses the jumping links of procfs. There is no fallback by string.
 
+mod create;
+
+pub use create::{mkdir_all, read_file, touch};
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
