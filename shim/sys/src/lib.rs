@@ -10,6 +10,8 @@ pub mod fdpass;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod nft;
 pub mod process;
 mod raw;
 pub mod xattr;
