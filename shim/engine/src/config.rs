@@ -1,0 +1,28 @@
+//! What the daemon tells the engine at its start.
+
+use std::path::PathBuf;
+
+/// Settings of one instance.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Instance name; names of bridges, links, tables and cgroups derive from it.
+    pub instance: String,
+    /// Random id of the instance, kept in its root.
+    pub random_id: String,
+    /// Root folder.
+    pub root: PathBuf,
+    /// Run folder.
+    pub run: PathBuf,
+    /// Snapshotter for new images and containers.
+    pub snapshotter: String,
+    /// Network driver of the predefined network `bridge`, and the network pods join.
+    pub default_network: String,
+    /// Default cgroup parent, without a leading slash.
+    pub cgroup_parent: String,
+    /// Handlers configured besides the built-in one.
+    pub handlers: Vec<String>,
+    /// cgroup driver name for clients: `cgroupfs` or `systemd`.
+    pub cgroup_driver: String,
+    /// 1 (hybrid) or 2.
+    pub cgroup_version: u8,
+}
