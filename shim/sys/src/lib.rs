@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // raw system calls live here so that no other crate needs them
 
 pub mod beneath;
+pub mod cgroup;
 pub mod error;
 pub mod fdpass;
 pub mod lock;
