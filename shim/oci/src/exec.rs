@@ -1,0 +1,35 @@
+//! One more process in a running container.
+
+use crate::child;
+use crate::create::{fork_into, report_pair};
+use crate::error::{FailureKind, Kind, LaunchError};
+use crate::launch::ExecLaunch;
+use crate::pending::Pending;
+use gantry_sys::cgroup::Version;
+use gantry_sys::namespace::{self, Forked};
+use std::os::fd::AsFd;
+
+/// Clones a process into the container's PID namespace and returns at once; the child enters the other namespaces.
+///
+/// # Errors
+/// `Gone` when the container has ended; a clone that failed. Everything later comes from [`Pending::poll`].
+pub fn exec(launch: &ExecLaunch<'_>) -> std::result::Result<Pending, LaunchError> {
+    let filter = launch.seccomp.map(child::filter).transpose()?;
+    let cgroup = match launch.group {
+        Some(group) if group.version() == Version::V2 => {
+            group.create().kind(FailureKind::Cgroup)?;
+            group.open_v2().kind(FailureKind::Cgroup)?
+        }
+        _ => None,
+    };
+    let (ours, theirs) = report_pair()?;
+    let forked = fork_into(Some(launch.target), namespace::PID, 0, cgroup.as_ref().map(AsFd::as_fd));
+    match forked.map_err(|e| if e.errno == libc::ESRCH { gone(e) } else { e })? {
+        Forked::Child => child::run_exec(launch, filter.as_ref(), cgroup.is_some(), &theirs),
+        Forked::Parent(pid, pidfd) => Ok(Pending::new(pid, pidfd, ours)),
+    }
+}
+
+fn gone(error: LaunchError) -> LaunchError {
+    LaunchError { kind: FailureKind::Gone, message: "container has ended".into(), ..error }
+}
