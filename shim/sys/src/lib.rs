@@ -15,6 +15,8 @@ pub mod netlink;
 pub mod nft;
 pub mod process;
 mod raw;
+pub mod spawn;
+pub mod tree;
 pub mod xattr;
 
 pub use error::{Error, Result};
