@@ -5,8 +5,11 @@
 #![allow(unsafe_code)] // raw system calls live here so that no other crate needs them
 
 pub mod beneath;
+pub mod boot;
+pub mod caps;
 pub mod cgroup;
 pub mod error;
+pub mod exe;
 pub mod fdpass;
 pub mod lock;
 pub mod mount;
@@ -14,6 +17,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod pty;
 mod raw;
 pub mod spawn;
 pub mod tree;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::raw::{check, check_fd};
 use nix::errno::Errno;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +267,71 @@ fn pointers(list: &[&CStr]) -> Vec<*const libc::c_char> {
         .map(|c| c.as_ptr())
         .chain(std::iter::once(std::ptr::null()))
         .collect()
+}
+
+/// Makes three descriptors the standard streams of this process (inherited by exec). They may be any of 0 to 2
+/// themselves.
+///
+/// # Errors
+/// EBADF, EMFILE.
+pub fn set_stdio(streams: [BorrowedFd<'_>; 3]) -> Result<()> {
+    // First out of the way of 0 to 2, so that a stream is not overwritten before it is copied.
+    let mut high = Vec::with_capacity(3);
+    for fd in streams {
+        high.push(crate::namespace::dup_above(fd, 3)?);
+    }
+    for (target, fd) in (0..).zip(&high) {
+        // SAFETY: plain integers; dup2 leaves close-on-exec off, and replaces a stream nobody here owns.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), target) }.into(), || {
+            format!("set standard stream {target}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Closes every descriptor above 2 but those in `keep`. For a child that will use no other.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+pub fn close_all_but(keep: &[i32]) -> Result<()> {
+    let mut keep: Vec<u32> = keep
+        .iter()
+        .filter_map(|fd| u32::try_from(*fd).ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    keep.sort_unstable();
+    keep.dedup();
+    let mut first = 3;
+    for fd in keep {
+        if fd > first {
+            close_span(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_span(first, u32::MAX)
+}
+
+fn close_span(first: u32, last: u32) -> Result<()> {
+    // SAFETY: plain integers. Closing descriptors behind their owners is the caller's stated wish (a child before exec).
+    check(
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) },
+        || "close descriptors".into(),
+    )
+    .map(|_| ())
+}
+
+/// Gives this process a session keyring of its own, so that it cannot search its parent's. A kernel without keyrings,
+/// or a full quota, is no error: then there is nothing to share.
+pub fn new_session_keyring() {
+    let join_session_keyring: libc::c_long = 1;
+    // SAFETY: KEYCTL_JOIN_SESSION_KEYRING with a null name makes an anonymous keyring.
+    unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            join_session_keyring,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
 }
 
 /// Ends this process at once, without running any exit handler of the parent's image.
