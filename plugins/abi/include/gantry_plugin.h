@@ -51,6 +51,7 @@ extern "C" {
 #define GANTRY_CANCELLED 11u
 #define GANTRY_DATA_LOSS 12u
 #define GANTRY_INTERNAL 13u
+#define GANTRY_POISONED 14u /* a fault inside the plugin was contained; the instance refuses every further call */
 
 /* Levels of gantry_host.log. */
 #define GANTRY_LOG_ERROR 1u

@@ -74,6 +74,8 @@ error_codes! {
     DataLoss = 12 "data loss",
     /// A fault of the plugin.
     Internal = 13 "internal",
+    /// A fault inside the plugin was contained; the instance refuses every further call.
+    Poisoned = 14 "poisoned",
 }
 
 /// The kinds of plugins this version knows.

@@ -162,3 +162,6 @@ pub struct Usage {
     /// Files and folders.
     pub inodes: u64,
 }
+
+#[cfg(test)]
+mod tests;

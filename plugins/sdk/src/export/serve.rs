@@ -54,7 +54,7 @@ fn run<D: Driver, R: DeserializeOwned, A: Serialize>(
         let call = unsafe { Call::new(opened.host, request) }?;
         if opened.refused.load(Ordering::Acquire) {
             return Err(Error::new(
-                ErrorCode::Unavailable,
+                ErrorCode::Poisoned,
                 "the plugin panicked before and is refused since",
             ));
         }
@@ -89,7 +89,7 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "no message".to_owned());
     // A payload may panic again when it is dropped, and that would cross the border.
     std::mem::forget(payload);
-    Error::internal(format!("the plugin panicked: {text}"))
+    Error::new(ErrorCode::Poisoned, format!("the plugin panicked: {text}"))
 }
 
 /// # Safety
