@@ -15,6 +15,7 @@ pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod netns_socket;
 pub mod nft;
 pub mod process;
 pub mod pty;
