@@ -57,7 +57,7 @@ impl Default for Options {
 /// # Errors
 /// Every kind but `request`.
 pub fn unpack(
-    root: OwnedFd,
+    root: &OwnedFd,
     input: impl Read + Send,
     options: &Options,
     progress: impl FnMut(u64) -> Result<()>,
@@ -83,9 +83,9 @@ fn expect(what: &str, wanted: Option<&str>, found: &str) -> Result<()> {
     }
 }
 
-fn apply(root: OwnedFd, chunks: &mut Chunks<'_>, options: &Options) -> Result<Unpacked> {
+fn apply(root: &OwnedFd, chunks: &mut Chunks<'_>, options: &Options) -> Result<Unpacked> {
     let mut unpack = Unpack {
-        tree: Tree::new(root, options.owners),
+        tree: Tree::new(root, options.owners)?,
         own: (!options.fresh).then(Own::default),
         limits: &options.limits,
         counts: Unpacked::default(),

@@ -36,16 +36,19 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(root: OwnedFd, owners: Owners) -> Self {
+    pub(super) fn new(root: &OwnedFd, owners: Owners) -> Result<Self> {
+        let root = root
+            .try_clone()
+            .map_err(|e| Error::io("duplicate the root's descriptor", e))?;
         let (parent, dir_times) = (None, Vec::new());
-        Self {
+        Ok(Self {
             root: Rc::new(root),
             owners,
             parent,
             dir_times,
             buffer: vec![0; BUFFER],
             ignored_xattrs: 0,
-        }
+        })
     }
 
     pub(super) fn root_meta(&mut self, entry: &Entry) -> Result<()> {

@@ -73,7 +73,7 @@ impl Place {
 
     fn unpack_with(&self, layer: &[u8], options: &Options) -> Result<Unpacked> {
         let root = fs::File::open(self.root()).unwrap();
-        unpack(root.into(), layer, options, |_| Ok(()))
+        unpack(&root.into(), layer, options, |_| Ok(()))
     }
 
     fn unpack(&self, layer: Layer) -> Result<Unpacked> {
@@ -560,7 +560,7 @@ fn progress_can_stop_the_work() {
         inner: tar.as_slice(),
         until: std::time::Instant::now(),
     };
-    let stop = unpack(root.into(), reader, &options(), |_| {
+    let stop = unpack(&root.into(), reader, &options(), |_| {
         *slow.lock().unwrap() = true;
         Err(Error::Request("stop".into()))
     });
