@@ -1,0 +1,45 @@
+//! Which names a volume may have. Clients show these sentences to people who know Docker's.
+
+use gantry_sdk::{Error, Result};
+
+/// Refuses a name that is no plain file name of letters, digits and `_.-`.
+///
+/// # Errors
+/// `InvalidArgument`, in the words Docker's users know.
+pub(crate) fn check(name: &str) -> Result<()> {
+    if name.len() == 1 {
+        return Err(Error::invalid(
+            "volume name is too short, names should be at least two alphanumeric characters",
+        ));
+    }
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let rest = bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if first && rest {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name:?} includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use \
+         absolute path"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn names_stay_beneath_the_root() {
+        for good in ["ab", "a.b-c_d", "0123456789abcdef", "data.v1"] {
+            check(good).unwrap();
+        }
+        for bad in [
+            "", "a", ".", "..", ".hidden", "a/b", "../x", "a b", "-a", "ä1", "a\0",
+        ] {
+            check(bad).unwrap_err();
+        }
+        let error = check("a/b").unwrap_err();
+        assert!(error.message.contains("use absolute path"), "{error}");
+    }
+}
