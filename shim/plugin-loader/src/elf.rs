@@ -29,7 +29,7 @@ const PT_NOTE: u32 = 4;
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
-/// Reads the note; a wrong major version is an error already here, before any code of the library runs.
+/// Reads the note.
 pub(crate) fn identity(file: &File, path: &Path) -> Result<Identity> {
     let elf = Elf { file, path };
     let head = elf.head()?;
@@ -37,7 +37,11 @@ pub(crate) fn identity(file: &File, path: &Path) -> Result<Identity> {
         Some(identity) => Some(identity),
         None => elf.in_sections(&head)?,
     };
-    let identity = found.ok_or_else(|| LoadError::NoNote { path: path.into() })?;
+    found.ok_or_else(|| LoadError::NoNote { path: path.into() })
+}
+
+/// A wrong major version is an error already here, before any code of the library runs.
+pub(crate) fn check_major(identity: &Identity, path: &Path) -> Result<()> {
     if identity.abi_major != ABI_MAJOR {
         let (found, wanted) = (identity.abi_major, ABI_MAJOR);
         return Err(LoadError::WrongMajor {
@@ -46,7 +50,7 @@ pub(crate) fn identity(file: &File, path: &Path) -> Result<Identity> {
             wanted,
         });
     }
-    Ok(identity)
+    Ok(())
 }
 
 struct Elf<'a> {

@@ -1,9 +1,8 @@
 //! An opened library: `dlopen`, the entry function, the checks before anything else of it runs. Never unloaded.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::fs::File;
 use std::mem::offset_of;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gantry_abi::{
     ABI_MAJOR, CallFn, CloseFn, ENTRY_SYMBOL, EntryFn, InitFn, Plugin, ReleaseFn, TableFn,
@@ -11,9 +10,9 @@ use gantry_abi::{
 };
 use libloading::os::unix::{Library as Dl, RTLD_LOCAL, RTLD_NOW};
 
-use crate::elf::{self, Identity};
-use crate::find::Found;
-use crate::{LoadError, Result, store};
+use crate::elf::Identity;
+use crate::find::Copied;
+use crate::{LoadError, Result};
 
 /// Most capabilities a plugin may name.
 const MAX_CAPABILITIES: usize = 64;
@@ -46,22 +45,21 @@ pub(crate) struct Entry {
     pub(crate) quiesce: Option<CallFn>,
 }
 
-impl Found {
-    /// Copies the library to `folder` and opens the copy. Runs its constructors and its entry function.
+impl Copied {
+    /// Opens the copy. Runs its constructors and its entry function.
     ///
     /// # Errors
-    /// When the copy cannot be made or opened, symbols are missing, or what the library says of itself does not fit
-    /// its note or the interface.
-    pub fn load(self, folder: &Path) -> Result<Library> {
-        let copy = store::copy(&self.file, &self.path, folder)?;
-        self.matches(&copy.file, &copy.path)?;
+    /// When it cannot be opened, symbols are missing, or what the library says of itself does not fit its note or the
+    /// interface.
+    pub fn open(self) -> Result<Library> {
         // SAFETY: runs the library's constructors. Its owner, its folder and its note have been checked; more cannot
         // be known of foreign code before it runs.
-        let opened = unsafe { Dl::open(Some(&copy.path), RTLD_NOW | RTLD_LOCAL) };
-        let library = opened.map_err(|error| LoadError::Open {
+        let opened = unsafe { Dl::open(Some(&self.loaded_from), RTLD_NOW | RTLD_LOCAL) };
+        let refused = |error: libloading::Error| LoadError::Open {
             path: self.path.clone(),
             why: error.to_string(),
-        })?;
+        };
+        let library = opened.map_err(refused)?;
         // SAFETY: the note says that this library follows the interface, whose entry function has this type.
         let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }.map(|symbol| *symbol);
         // Never unloaded: its threads, its thread locals and pointers to it may be anywhere.
@@ -74,21 +72,13 @@ impl Found {
         let (version, capabilities, entry) = unsafe { self.read(plugin) }?;
         Ok(Library {
             path: self.path,
-            loaded_from: copy.path,
-            sha256: copy.sha256,
+            loaded_from: self.loaded_from,
+            sha256: self.sha256,
             identity: self.identity,
             version,
             capabilities,
             entry,
         })
-    }
-
-    /// The file may have been written to between the look at its note and the copy.
-    fn matches(&self, file: &File, path: &Path) -> Result<()> {
-        if elf::identity(file, path)? != self.identity {
-            return Err(self.broken("the file changed while it was being loaded"));
-        }
-        Ok(())
     }
 
     fn broken(&self, why: impl Into<String>) -> LoadError {

@@ -29,6 +29,11 @@ pub(crate) fn copy(source: &File, from: &Path, folder: &Path) -> Result<Copy> {
         .mode(0o700)
         .create(folder)
         .map_err(|e| LoadError::io("make folder", folder, e))?;
+    // A restart meets the same libraries: reading them is cheap, writing and syncing is not.
+    let sha256 = digest_of(source).map_err(|e| LoadError::io("read", from, e))?;
+    if let Some(copy) = existing(folder, &sha256) {
+        return Ok(copy);
+    }
     let temporary = folder.join(format!(
         ".new-{}-{:?}",
         std::process::id(),
@@ -64,20 +69,30 @@ fn write(mut source: &File, from: &Path, temporary: &Path) -> Result<String> {
 
 fn place(temporary: &Path, folder: &Path, sha256: String) -> Result<Copy> {
     let path = folder.join(format!("{sha256}.so"));
-    // One that is there is kept: it may be mapped. Only a damaged one (a power cut) is replaced, by rename.
-    let whole = File::open(&path)
-        .and_then(|file| digest(&file, |_| Ok(())))
-        .is_ok_and(|found| found == sha256);
-    if whole {
-        fs::remove_file(temporary).map_err(|e| LoadError::io("remove", temporary, e))?;
-    } else {
-        fs::rename(temporary, &path).map_err(|e| LoadError::io("place", &path, e))?;
-        File::open(folder)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|e| LoadError::io("sync", folder, e))?;
-    }
+    // Replaces a damaged one (a power cut) by rename: its inode may still be mapped somewhere.
+    fs::rename(temporary, &path).map_err(|e| LoadError::io("place", &path, e))?;
+    File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| LoadError::io("sync", folder, e))?;
     let file = File::open(&path).map_err(|e| LoadError::io("open", &path, e))?;
     Ok(Copy { path, sha256, file })
+}
+
+fn existing(folder: &Path, sha256: &str) -> Option<Copy> {
+    let path = folder.join(format!("{sha256}.so"));
+    let file = File::open(&path).ok()?;
+    let whole = digest_of(&file).is_ok_and(|found| found == sha256);
+    whole.then(|| Copy {
+        path,
+        sha256: sha256.to_owned(),
+        file,
+    })
+}
+
+/// Digest of a whole file, in hex.
+pub(crate) fn digest_of(mut file: &File) -> io::Result<String> {
+    file.seek(SeekFrom::Start(0))?;
+    digest(file, |_| Ok(()))
 }
 
 fn digest(mut source: &File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<String> {

@@ -1,7 +1,8 @@
 //! One call from C: parse, refuse what is not understood, run the driver, hold the answer.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gantry_abi::schema::{InitAnswer, InitRequest, Request as Payload, missing_from};
@@ -81,6 +82,20 @@ fn parse<R: DeserializeOwned>(request: &Request) -> Result<R> {
     serde_json::from_slice(json).map_err(malformed)
 }
 
+thread_local! {
+    /// Where this thread panicked last.
+    static WHERE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Each plugin has a Rust runtime of its own, so this hook is for this library only: instead of writing to the host's
+/// standard error it keeps the place for the answer.
+fn keep_quiet() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        WHERE.with(|last| *last.borrow_mut() = place);
+    }));
+}
+
 fn panicked(payload: Box<dyn Any + Send>) -> Error {
     let text = payload
         .downcast_ref::<&str>()
@@ -89,7 +104,11 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "no message".to_owned());
     // A payload may panic again when it is dropped, and that would cross the border.
     std::mem::forget(payload);
-    Error::new(ErrorCode::Poisoned, format!("the plugin panicked: {text}"))
+    let place = WHERE.take();
+    Error::new(
+        ErrorCode::Poisoned,
+        format!("the plugin panicked at {place}: {text}"),
+    )
 }
 
 /// # Safety
@@ -148,6 +167,7 @@ pub unsafe extern "C" fn init<D: Driver>(
     answer: *mut Answer,
     instance: *mut *mut Instance,
 ) -> u32 {
+    keep_quiet();
     let opened = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the host's table lives as long as the process.
         let host = unsafe { Host::new(host) }.ok_or_else(|| Error::invalid("open: no host"))?;
