@@ -58,11 +58,14 @@ impl Condition {
     }
 }
 
+/// Conditions that must all hold, and the kernel's return value then; in order.
+pub(crate) type Conditional = Vec<(Vec<Condition>, u32)>;
+
 /// What happens to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// Conditions that must all hold, and the kernel's return value then.
-    pub(crate) rules: Vec<(Vec<Condition>, u32)>,
+    /// Conditional rules.
+    pub(crate) rules: Conditional,
     /// The return value when none does.
     pub(crate) otherwise: u32,
 }
@@ -82,7 +85,7 @@ impl Decisions {
         let table = numbers(arch).ok_or_else(|| Error::Architecture(arch.to_string()))?;
         let by_name: BTreeMap<&str, u32> = table.into_iter().collect();
         let default = action(profile.default_action(), profile.default_errno_ret())?;
-        let mut calls: BTreeMap<u32, (Vec<(Vec<Condition>, u32)>, Option<u32>)> = BTreeMap::new();
+        let mut calls: BTreeMap<u32, (Conditional, Option<u32>)> = BTreeMap::new();
         for rule in profile.syscalls().iter().flatten() {
             let value = action(rule.action(), rule.errno_ret())?;
             let sets = condition_sets(rule)?;

@@ -186,7 +186,7 @@ impl Group {
     /// EACCES, EROFS, ENOSPC (depth or number limited).
     pub fn create(&self) -> Result<()> {
         for dir in &self.own {
-            make_dirs(dir, self.version)?;
+            make_dirs(dir)?;
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Group {
     /// Whether its directories are there.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.own.iter().any(|d| d.exists())
+        self.own.iter().any(|d| is_group(d))
     }
 
     /// Pids in this group and below it.
@@ -250,7 +250,7 @@ impl Group {
 
     /// The one directory whose processes are this group's: an exec's group on v1 shares the others.
     fn counted(&self) -> Option<&PathBuf> {
-        self.own.iter().find(|d| d.exists())
+        self.own.iter().find(|d| is_group(d))
     }
 
     /// Kills what is in the group and below it, thawing it, and answers how many processes it saw. New ones may
@@ -341,7 +341,12 @@ impl Group {
     }
 }
 
-fn make_dirs(dir: &Path, version: Version) -> Result<()> {
+/// Whether the directory is there. Only ever asked of a path below a cgroup mount, which no container can write.
+fn is_group(dir: &Path) -> bool {
+    std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir())
+}
+
+fn make_dirs(dir: &Path) -> Result<()> {
     let made = |e: std::io::Error| Error::from_io(format!("make cgroup {}", dir.display()), &e);
     match std::fs::create_dir(dir) {
         Ok(()) => return Ok(()),
@@ -352,7 +357,7 @@ fn make_dirs(dir: &Path, version: Version) -> Result<()> {
     let parent = dir
         .parent()
         .ok_or_else(|| Error::new("make cgroup at /", Errno::EINVAL))?;
-    make_dirs(parent, version)?;
+    make_dirs(parent)?;
     match std::fs::create_dir(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(made(e)),
         _ => Ok(()),

@@ -213,10 +213,8 @@ pub fn pivot_root(root: impl AsFd) -> Result<()> {
     nix::unistd::fchdir(root).map_err(|e| Error::new("enter new root", e))?;
     // "." twice puts the old root on top of the new one (pivot_root(2)), from where it is taken off at once.
     // SAFETY: constant NUL-terminated paths.
-    check(
-        unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) },
-        || "pivot root".into(),
-    )?;
+    let ret = unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) };
+    check(ret, || "pivot root".into())?;
     detach(Path::new("."))?;
     nix::unistd::chdir("/").map_err(|e| Error::new("enter new /", e))
 }

@@ -40,16 +40,12 @@ pub fn open(ptmx: OwnedFd) -> Result<Pty> {
     }
     let unlock: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int.
-    check(
-        unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) }.into(),
-        || "unlock terminal".into(),
-    )?;
+    let ret = unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) };
+    check(ret.into(), || "unlock terminal".into())?;
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: TIOCGPTPEER takes open flags and returns a fresh descriptor (Linux 4.13).
-    let slave = check_fd(
-        unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCGPTPEER, flags) }.into(),
-        || "open terminal".into(),
-    )?;
+    let ret = unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCGPTPEER, flags) };
+    let slave = check_fd(ret.into(), || "open terminal".into())?;
     Ok(Pty {
         master: ptmx,
         slave,

@@ -279,7 +279,7 @@ fn enable_controllers(dir: &Path, limits: &Limits) {
     let mut ups: Vec<PathBuf> = dir
         .ancestors()
         .skip(1)
-        .take_while(|d| d.join("cgroup.procs").exists())
+        .take_while(|d| super::is_group(d))
         .map(Into::into)
         .collect();
     ups.reverse();
