@@ -27,7 +27,7 @@ macro_rules! cases {
     ($($function:ident),* $(,)?) => {
         /// The tests of this file.
         #[must_use]
-        pub fn cases() -> Vec<$crate::Case> {
+        pub(crate) fn cases() -> Vec<$crate::Case> {
             vec![$($crate::Case {
                 name: concat!(module_path!(), "::", stringify!($function)),
                 run: $function,

@@ -1,10 +1,15 @@
 //! The real `docker` command against one daemon.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::wait;
 
 /// How a command ended.
 #[derive(Debug, Clone)]
@@ -106,18 +111,126 @@ impl Docker {
         self.run(args)?.ok()
     }
 
-    /// Starts a command and leaves it running, its output piped.
+    /// Starts a command and leaves it running.
     ///
     /// # Errors
     /// If `docker` cannot be started.
-    pub fn spawn(&self, args: &[&str]) -> Result<Child> {
+    pub fn live(&self, args: &[&str]) -> Result<Live> {
         let mut command = self.command(args);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command.spawn().context("start docker")
+        let mut child = command.spawn().context("start docker")?;
+        let out = gather(child.stdout.take().expect("piped"));
+        let err = gather(child.stderr.take().expect("piped"));
+        Ok(Live {
+            line: format!("docker {}", args.join(" ")),
+            child,
+            out,
+            err,
+        })
     }
+}
+
+type Gathered = (Arc<Mutex<String>>, JoinHandle<()>);
+
+/// A command that runs beside the test; what it says is gathered meanwhile.
+#[derive(Debug)]
+pub struct Live {
+    line: String,
+    child: Child,
+    out: Gathered,
+    err: Gathered,
+}
+
+impl Live {
+    /// Standard output so far.
+    #[must_use]
+    pub fn out(&self) -> String {
+        self.out.0.lock().expect("gathering does not panic").clone()
+    }
+
+    /// Waits until its output contains a text.
+    ///
+    /// # Errors
+    /// After 10 seconds.
+    pub fn says(&self, text: &str) -> Result<()> {
+        let what = format!("{} to say {text:?}", self.line);
+        wait::until(&what, Duration::from_secs(10), || self.out().contains(text))
+            .with_context(|| format!("it said {:?}", self.out()))
+    }
+
+    /// Writes to its standard input.
+    ///
+    /// # Errors
+    /// If it has closed it.
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        let stdin = self
+            .child
+            .stdin
+            .as_mut()
+            .context("standard input is closed")?;
+        stdin.write_all(text.as_bytes())?;
+        Ok(stdin.flush()?)
+    }
+
+    /// Ends its standard input.
+    pub fn close(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Kills the client.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn kill(mut self) -> Result<Ran> {
+        self.child.kill()?;
+        self.end()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// After 20 seconds; it is killed then.
+    pub fn end(mut self) -> Result<Ran> {
+        use std::os::unix::process::ExitStatusExt;
+        let end = wait::some(
+            &format!("{} to end", self.line),
+            Duration::from_secs(20),
+            || self.child.try_wait().ok().flatten(),
+        );
+        if end.is_err() {
+            self.child.kill()?;
+        }
+        let status = self.child.wait()?;
+        end.with_context(|| format!("it said {:?}", self.out()))?;
+        let said = |(text, thread): Gathered| {
+            let _ = thread.join();
+            text.lock().map(|t| t.clone()).unwrap_or_default()
+        };
+        let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
+        Ok(Ran {
+            line: self.line,
+            code,
+            out: said(self.out),
+            err: said(self.err),
+        })
+    }
+}
+
+fn gather(mut from: impl Read + Send + 'static) -> Gathered {
+    let text = Arc::new(Mutex::new(String::new()));
+    let to = Arc::clone(&text);
+    let thread = std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(n @ 1..) = from.read(&mut part) {
+            to.lock()
+                .expect("nobody panics with it")
+                .push_str(&String::from_utf8_lossy(&part[..n]));
+        }
+    });
+    (text, thread)
 }
 
 /// The client: `docker` of the PATH, or what `GANTRY_DOCKER` names.

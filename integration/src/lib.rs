@@ -12,6 +12,7 @@ pub mod netns;
 pub mod node;
 pub mod paths;
 pub mod wait;
+pub mod web;
 
 pub use case::Case;
 pub use node::Node;

@@ -4,9 +4,30 @@ use std::process::ExitCode;
 
 mod suite {
     //! One file per subject.
+    pub(crate) mod bad_input;
+    pub(crate) mod both_doors;
+    pub(crate) mod cri_pod;
     pub(crate) mod daemon;
+    pub(crate) mod docker_life;
+    pub(crate) mod docker_objects;
+    pub(crate) mod docker_run;
+    pub(crate) mod plugins;
+    pub(crate) mod registry;
+    pub(crate) mod survive;
 }
 
 fn main() -> ExitCode {
-    gantry_integration::case::main([suite::daemon::cases()].concat())
+    let cases = [
+        suite::daemon::cases(),
+        suite::docker_run::cases(),
+        suite::docker_life::cases(),
+        suite::docker_objects::cases(),
+        suite::cri_pod::cases(),
+        suite::both_doors::cases(),
+        suite::survive::cases(),
+        suite::bad_input::cases(),
+        suite::plugins::cases(),
+        suite::registry::cases(),
+    ];
+    gantry_integration::case::main(cases.concat())
 }
