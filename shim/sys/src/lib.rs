@@ -12,6 +12,7 @@ pub mod error;
 pub mod exe;
 pub mod fdpass;
 pub mod lock;
+pub mod loopback;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;

@@ -7,7 +7,7 @@ use crate::raw::cstr;
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -51,6 +51,19 @@ pub fn spawn(path: &Path, args: &[&str], fds: &[BorrowedFd<'_>]) -> Result<i32> 
     };
     checked(ret).map_err(|e| Error::new(what(), e))?;
     Ok(pid)
+}
+
+/// Takes a descriptor that this process was started with, by its number, and marks it close-on-exec. Only for a
+/// program's first steps, **once per number**: a second call would make two owners of one descriptor.
+///
+/// # Errors
+/// EBADF when there is none.
+pub fn inherited(number: i32) -> Result<OwnedFd> {
+    // SAFETY: plain integers; fails for a number that is no open descriptor.
+    let ret = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    crate::raw::check(ret.into(), || format!("take inherited descriptor {number}"))?;
+    // SAFETY: it is open, and by contract nobody else in this process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 fn checked(ret: i32) -> std::result::Result<(), Errno> {
