@@ -1,0 +1,224 @@
+//! Namespace options of pods and of their containers.
+//!
+//! A pod's processes are its containers' alone, so a pod-wide PID mode means nothing until a container asks for it: what
+//! counts is the container's own option, and there `POD` and `TARGET` are refused by name until they are served. With no
+//! options at all each container gets its own.
+
+use gantry_cri_api::v1;
+use gantry_cri_api::v1::NamespaceMode as Mode;
+use gantry_model::sandbox::PodSpec;
+use gantry_model::supervisor::{NamespaceMode, PidMode};
+use gantry_model::{Error, Result};
+
+/// What a pod's options come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PodNamespaces {
+    pub(crate) network: NamespaceMode,
+    pub(crate) ipc: NamespaceMode,
+    pub(crate) pid: PidMode,
+}
+
+/// Reads a pod's options.
+///
+/// # Errors
+/// `InvalidArgument` for modes CRI does not allow, `Unimplemented` for a user namespace.
+pub(crate) fn pod(options: Option<&v1::NamespaceOption>) -> Result<PodNamespaces> {
+    let Some(options) = options else {
+        return Ok(PodNamespaces::default());
+    };
+    user(options)?;
+    let shared = |what: &str, value: i32| match mode(what, value)? {
+        Mode::Pod => Ok(NamespaceMode::Own),
+        Mode::Node => Ok(NamespaceMode::Host),
+        other => Err(not_allowed(what, other)),
+    };
+    Ok(PodNamespaces {
+        network: shared("network", options.network)?,
+        ipc: shared("ipc", options.ipc)?,
+        pid: match mode("pid", options.pid)? {
+            Mode::Pod | Mode::Container => PidMode::Container,
+            Mode::Node => PidMode::Host,
+            Mode::Target => return Err(not_allowed("pid", Mode::Target)),
+        },
+    })
+}
+
+/// Checks a container's options against its pod's; answers whether it uses the host's PIDs.
+///
+/// # Errors
+/// `InvalidArgument` where it asks for the host's namespace and its pod did not, `Unimplemented` for shared PIDs.
+pub(crate) fn container(options: Option<&v1::NamespaceOption>, pod: &PodSpec) -> Result<bool> {
+    let Some(options) = options else {
+        return Ok(pod.pid == PidMode::Host);
+    };
+    user(options)?;
+    for (what, value, of_pod) in [
+        ("network", options.network, pod.network),
+        ("ipc", options.ipc, pod.ipc),
+    ] {
+        match mode(what, value)? {
+            // "Common to all containers in a pod": whatever the pod has.
+            Mode::Pod => {}
+            Mode::Node if of_pod == NamespaceMode::Host => {}
+            Mode::Node => {
+                return Err(Error::invalid(format!(
+                    "namespace_options.{what} is NODE, but the pod has a namespace of its own"
+                )));
+            }
+            other => return Err(not_allowed(what, other)),
+        }
+    }
+    match mode("pid", options.pid)? {
+        Mode::Container => Ok(false),
+        Mode::Node => Ok(true),
+        // The pod's is the host's: nothing to share but that.
+        Mode::Pod if pod.pid == PidMode::Host => Ok(true),
+        Mode::Pod => Err(Error::unimplemented(
+            "namespace_options.pid POD (a pid namespace shared by the pod) is not served yet; use CONTAINER or NODE",
+        )),
+        Mode::Target => Err(Error::unimplemented(
+            "namespace_options.pid TARGET is not served yet; use CONTAINER or NODE",
+        )),
+    }
+}
+
+/// What is shown of a pod's namespaces.
+pub(crate) fn view(pod: &PodSpec) -> v1::NamespaceOption {
+    let shared = |mode| match mode {
+        NamespaceMode::Own => Mode::Pod,
+        NamespaceMode::Host => Mode::Node,
+    };
+    v1::NamespaceOption {
+        network: shared(pod.network).into(),
+        ipc: shared(pod.ipc).into(),
+        pid: match pod.pid {
+            PidMode::Container => Mode::Container,
+            PidMode::Host => Mode::Node,
+            PidMode::Pod => Mode::Pod,
+        }
+        .into(),
+        ..Default::default()
+    }
+}
+
+fn user(options: &v1::NamespaceOption) -> Result<()> {
+    let Some(user) = &options.userns_options else {
+        return Ok(());
+    };
+    match mode("userns_options", user.mode)? {
+        Mode::Node => Ok(()),
+        Mode::Pod => Err(Error::unimplemented(
+            "namespace_options.userns_options POD (a user namespace) is not served yet; use NODE",
+        )),
+        other => Err(not_allowed("userns_options", other)),
+    }
+}
+
+fn mode(what: &str, value: i32) -> Result<Mode> {
+    Mode::try_from(value).map_err(|_| {
+        Error::invalid(format!(
+            "namespace_options.{what} {value} is no mode of cri"
+        ))
+    })
+}
+
+fn not_allowed(what: &str, mode: Mode) -> Error {
+    Error::invalid(format!(
+        "namespace_options.{what} {} is not possible here",
+        mode.as_str_name()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{container, pod};
+    use gantry_cri_api::v1::{NamespaceMode as Mode, NamespaceOption, UserNamespace};
+    use gantry_model::ErrorKind;
+    use gantry_model::sandbox::PodSpec;
+    use gantry_model::supervisor::{NamespaceMode, PidMode};
+
+    fn options(network: Mode, pid: Mode, ipc: Mode) -> NamespaceOption {
+        NamespaceOption {
+            network: network.into(),
+            pid: pid.into(),
+            ipc: ipc.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn pods() {
+        let all_host = pod(Some(&options(Mode::Node, Mode::Node, Mode::Node))).unwrap();
+        assert_eq!(all_host.network, NamespaceMode::Host);
+        assert_eq!(all_host.ipc, NamespaceMode::Host);
+        assert_eq!(all_host.pid, PidMode::Host);
+        let own = pod(Some(&options(Mode::Pod, Mode::Container, Mode::Pod))).unwrap();
+        assert_eq!(own, pod(None).unwrap());
+        for (bad, kind) in [
+            (
+                options(Mode::Container, Mode::Pod, Mode::Pod),
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                options(Mode::Pod, Mode::Target, Mode::Pod),
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                NamespaceOption {
+                    userns_options: Some(UserNamespace::default()),
+                    ..Default::default()
+                },
+                ErrorKind::Unimplemented,
+            ),
+            (
+                NamespaceOption {
+                    ipc: 77,
+                    ..Default::default()
+                },
+                ErrorKind::InvalidArgument,
+            ),
+        ] {
+            assert_eq!(pod(Some(&bad)).unwrap_err().kind, kind, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn containers_agree_with_their_pod() {
+        let own = PodSpec::default();
+        let host = PodSpec {
+            network: NamespaceMode::Host,
+            pid: PidMode::Host,
+            ipc: NamespaceMode::Host,
+            ..Default::default()
+        };
+        assert!(!container(None, &own).unwrap());
+        assert!(container(None, &host).unwrap());
+        assert!(!container(Some(&options(Mode::Pod, Mode::Container, Mode::Pod)), &own).unwrap());
+        assert!(container(Some(&options(Mode::Node, Mode::Node, Mode::Node)), &host).unwrap());
+        assert!(container(Some(&options(Mode::Pod, Mode::Pod, Mode::Pod)), &host).unwrap());
+        for (bad, kind) in [
+            (
+                options(Mode::Node, Mode::Container, Mode::Pod),
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                options(Mode::Pod, Mode::Container, Mode::Node),
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                options(Mode::Pod, Mode::Pod, Mode::Pod),
+                ErrorKind::Unimplemented,
+            ),
+            (
+                options(Mode::Pod, Mode::Target, Mode::Pod),
+                ErrorKind::Unimplemented,
+            ),
+        ] {
+            assert_eq!(
+                container(Some(&bad), &own).unwrap_err().kind,
+                kind,
+                "{bad:?}"
+            );
+        }
+    }
+}

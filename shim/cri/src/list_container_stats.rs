@@ -1,0 +1,37 @@
+//! ListContainerStats: the figures of all containers that run.
+
+use futures_util::future::join_all;
+use gantry_cri_api::v1::{ContainerFilter, ListContainerStatsRequest, ListContainerStatsResponse};
+use gantry_model::Result;
+use gantry_model::image::Origin;
+use gantry_model::state::State;
+
+use crate::Door;
+use crate::convert::stats;
+use crate::list_containers::Filter;
+
+pub(crate) async fn handle(
+    door: &Door,
+    request: ListContainerStatsRequest,
+) -> Result<ListContainerStatsResponse> {
+    let filter = request.filter.unwrap_or_default();
+    let filter = Filter::new(ContainerFilter {
+        id: filter.id,
+        pod_sandbox_id: filter.pod_sandbox_id,
+        label_selector: filter.label_selector,
+        state: None,
+    });
+    let containers = door.engine.containers(Some(Origin::Cri));
+    let running = containers
+        .iter()
+        .filter(|container| matches!(container.state, State::Running | State::Paused))
+        .filter(|container| filter.matches(container));
+    let figures = join_all(running.map(|container| async move {
+        // One that has just ended is left out of the list, it does not spoil it.
+        let figures = door.engine.container_stats(&container.id).await.ok()?;
+        Some(stats::view(container, &figures))
+    }));
+    Ok(ListContainerStatsResponse {
+        stats: figures.await.into_iter().flatten().collect(),
+    })
+}

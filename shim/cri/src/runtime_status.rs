@@ -1,0 +1,69 @@
+//! Status: whether pods can run, and what each handler can do.
+
+use gantry_cri_api::v1::{
+    RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
+    StatusRequest, StatusResponse,
+};
+use gantry_model::Result;
+
+use crate::Door;
+
+pub(crate) async fn handle(door: &Door, request: StatusRequest) -> Result<StatusResponse> {
+    let info = door.engine.info();
+    let network = if info.network_ready {
+        condition("NetworkReady", true, "", "")
+    } else {
+        condition(
+            "NetworkReady",
+            false,
+            "NetworkPluginNotReady",
+            &info.network_reason,
+        )
+    };
+    // Clients that find no entry, or none with features, take a handler for one of before these features existed.
+    let features = RuntimeHandlerFeatures {
+        recursive_read_only_mounts: false,
+        user_namespaces: false,
+    };
+    let handlers = std::iter::once(String::new())
+        .chain(info.config.handlers.iter().cloned())
+        .map(|name| RuntimeHandler {
+            name,
+            features: Some(features),
+        })
+        .collect();
+    let mut response = StatusResponse {
+        status: Some(RuntimeStatus {
+            conditions: vec![condition("RuntimeReady", true, "", ""), network],
+        }),
+        runtime_handlers: handlers,
+        features: Some(RuntimeFeatures::default()),
+        ..Default::default()
+    };
+    if request.verbose {
+        let config = serde_json::json!({
+            "instance": info.config.instance,
+            "root": info.config.root,
+            "run": info.config.run,
+            "snapshotter": info.config.snapshotter,
+            "network": info.config.default_network,
+            "cgroupDriver": info.config.cgroup_driver,
+            "cgroupVersion": info.config.cgroup_version,
+            "cgroupParent": info.config.cgroup_parent,
+            "handlers": info.config.handlers,
+        });
+        response
+            .info
+            .insert("config".to_owned(), config.to_string());
+    }
+    Ok(response)
+}
+
+fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {
+    RuntimeCondition {
+        r#type: kind.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
+}
