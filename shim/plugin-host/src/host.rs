@@ -1,0 +1,186 @@
+//! All plugins of a daemon: found, checked, opened, listed.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gantry_model::driver::{Drivers, NetworkDriver, Snapshotter, VolumeDriver};
+use gantry_model::plugin::{PluginInfo, PluginKind, PluginStatus};
+use gantry_model::{Error, Result};
+use gantry_plugin_loader::crash::Mark;
+use gantry_plugin_loader::{Candidate, find};
+use tokio::sync::mpsc;
+
+use crate::config::HostConfig;
+use crate::drivers::Driver;
+use crate::late::LateResult;
+use crate::plugin::Plugin;
+use crate::quarantine::Quarantine;
+
+mod open;
+
+/// Why there is no plugin host at all. A single plugin that fails is listed as failed and no error.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {source}", path.display())]
+pub struct LoadError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+type Key = (PluginKind, String);
+
+/// All plugins of a daemon.
+pub struct PluginHost {
+    plugins: BTreeMap<Key, Entry>,
+    late: Mutex<Option<mpsc::UnboundedReceiver<LateResult>>>,
+}
+
+/// A plugin that was found.
+struct Entry {
+    info: PluginInfo,
+    /// None when it was not opened; `info` says why.
+    plugin: Option<Arc<Plugin>>,
+}
+
+/// What every plugin of a host shares.
+struct Shared {
+    config: HostConfig,
+    mark: Arc<Mark>,
+    quarantine: Arc<Quarantine>,
+    late: mpsc::UnboundedSender<LateResult>,
+    /// `<root>/plugins`.
+    store: PathBuf,
+}
+
+impl PluginHost {
+    /// Looks through the folders and opens what is there, all at once. Blocks until every plugin has answered or its
+    /// time is over: not for a thread of an async runtime.
+    ///
+    /// # Errors
+    /// When the folder of copies or the mark cannot be used. A folder of plugins that cannot be used is logged.
+    pub fn load(config: HostConfig) -> std::result::Result<Arc<Self>, LoadError> {
+        let store = config.root.join("plugins");
+        make_folder(&store, 0o700).map_err(|source| failed("make folder", &store, source))?;
+        let calls = store.join("calls");
+        let (mark, left) = Mark::open(&calls)
+            .map_err(|source| failed("open the mark of calls", &calls, source))?;
+        mark.install()
+            .map_err(|source| failed("watch for crashes in calls of", &calls, source))?;
+        let quarantine = Quarantine::open(&store, config.quarantine_window, &left)
+            .map_err(|source| failed("record a crash in", &store, source))?;
+        let candidates = candidates(&config);
+        let (late, receiver) = mpsc::unbounded_channel();
+        let (mark, quarantine) = (Arc::new(mark), Arc::new(quarantine));
+        let shared = Arc::new(Shared {
+            config,
+            mark,
+            quarantine,
+            late,
+            store,
+        });
+        let entries = open::all(&shared, candidates);
+        let mut plugins = BTreeMap::new();
+        for entry in entries {
+            tell(&entry.info);
+            plugins.insert((entry.info.kind, entry.info.name.clone()), entry);
+        }
+        Ok(Arc::new(Self {
+            plugins,
+            late: Mutex::new(Some(receiver)),
+        }))
+    }
+
+    /// Answers of calls whose callers had gone. Only the first caller gets it.
+    pub fn late(&self) -> Option<mpsc::UnboundedReceiver<LateResult>> {
+        self.late
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn driver(&self, kind: PluginKind, name: &str) -> Result<Arc<Driver>> {
+        let label = format!("{} plugin {name:?}", kind.as_str());
+        let entry = self.plugins.get(&(kind, name.to_owned()));
+        let entry = entry.ok_or_else(|| Error::not_found(format!("no {label} is loaded")))?;
+        match &entry.plugin {
+            Some(plugin) => Ok(Arc::new(Driver(Arc::clone(plugin)))),
+            None => {
+                let how = match entry.info.status {
+                    PluginStatus::Quarantined => "is in quarantine",
+                    _ => "could not be loaded",
+                };
+                Err(Error::unavailable(format!(
+                    "{label} {how}: {}",
+                    entry.info.reason
+                )))
+            }
+        }
+    }
+}
+
+impl Drivers for PluginHost {
+    fn snapshotter(&self, name: &str) -> Result<Arc<dyn Snapshotter>> {
+        Ok(self.driver(PluginKind::Snapshotter, name)?)
+    }
+
+    fn network(&self, name: &str) -> Result<Arc<dyn NetworkDriver>> {
+        Ok(self.driver(PluginKind::Network, name)?)
+    }
+
+    fn volume(&self, name: &str) -> Result<Arc<dyn VolumeDriver>> {
+        Ok(self.driver(PluginKind::Volume, name)?)
+    }
+
+    fn list(&self) -> Vec<PluginInfo> {
+        let now = |entry: &Entry| {
+            let mut info = entry.info.clone();
+            if let Some(plugin) = &entry.plugin {
+                info.calls = plugin.pool.running();
+                if plugin.poisoned.load(Ordering::Acquire) {
+                    info.status = PluginStatus::Poisoned;
+                    info.reason = "a panic in it was contained".to_owned();
+                }
+            }
+            info
+        };
+        self.plugins.values().map(now).collect()
+    }
+}
+
+fn candidates(config: &HostConfig) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    for (folder, trust) in &config.folders {
+        match find(folder, *trust) {
+            Ok(found) => all.extend(found),
+            Err(error) => tracing::error!(%error, "cannot look for plugins"),
+        }
+    }
+    all
+}
+
+fn tell(info: &PluginInfo) {
+    let (kind, name, file, version) = (info.kind.as_str(), &info.name, &info.file, &info.version);
+    match info.status {
+        PluginStatus::Active => tracing::info!(kind, name, file, version, "plugin opened"),
+        _ => {
+            tracing::error!(kind, name, file, status = ?info.status, reason = info.reason, "plugin not opened")
+        }
+    }
+}
+
+fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+fn failed(what: &'static str, path: &Path, source: io::Error) -> LoadError {
+    LoadError {
+        what,
+        path: path.into(),
+        source,
+    }
+}

@@ -1,0 +1,340 @@
+//! The host's side: starts the runner, sends calls, notices its death, starts it again.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gantry_abi::{ErrorCode, Outcome};
+use gantry_plugin_loader::{Descriptor, Invocation, Level, Reply, monotonic_ms};
+use nix::sys::signal::Signal;
+
+use crate::wire::{self, CallHead, Control, LogLine, Opened, ReplyHead};
+
+/// Takes a log line of the plugin: operation, level, message.
+type Log = dyn Fn(Option<&str>, Level, &str) + Send + Sync;
+/// Takes a crash in a call; answers why the plugin must not be started again, if so.
+type Crashed = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// What a runner is started with.
+pub struct RunnerConfig {
+    /// The `gantry-plugin-runner` binary.
+    pub program: PathBuf,
+    /// The library's copy, named by its digest.
+    pub library: PathBuf,
+    /// The request that opens the driver.
+    pub init: Vec<u8>,
+    /// The plugin's folder of secrets.
+    pub secrets: PathBuf,
+    /// How long the driver may take to open.
+    pub open_timeout: Duration,
+    /// How long after its deadline a call is waited for before the process is killed.
+    pub grace: Duration,
+    /// Takes a log line of the plugin.
+    pub log: Box<Log>,
+    /// Takes a crash in a call; answers why the plugin must not be started again, if so.
+    pub crashed: Box<Crashed>,
+}
+
+/// A plugin in a process of its own. Calls block and may come on many threads at once.
+pub struct Runner {
+    config: Arc<RunnerConfig>,
+    opened: Opened,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None after it died: the next call starts another one.
+    process: Option<Process>,
+    refused: Option<String>,
+    generation: u64,
+}
+
+struct Process {
+    child: Child,
+    control: UnixStream,
+    idle: Vec<UnixStream>,
+    generation: u64,
+}
+
+/// How a call on a connection failed.
+enum Broken {
+    /// The request did not go out: nothing happened.
+    NotSent(io::Error),
+    /// No answer in time.
+    Late,
+    /// The connection ended instead of an answer.
+    Ended,
+}
+
+impl Runner {
+    /// Starts the process and opens the driver.
+    ///
+    /// # Errors
+    /// A text that says why the plugin is not open.
+    pub fn start(config: RunnerConfig) -> Result<Self, String> {
+        let config = Arc::new(config);
+        let (process, opened) = spawn(&config, 0)?;
+        let state = State {
+            process: Some(process),
+            refused: None,
+            generation: 0,
+        };
+        Ok(Self {
+            config,
+            opened,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The plugin's own version.
+    pub fn version(&self) -> &str {
+        &self.opened.version
+    }
+
+    /// What the plugin says it can do.
+    pub fn capabilities(&self) -> &[String] {
+        &self.opened.capabilities
+    }
+
+    /// As [`gantry_plugin_loader::Instance::call`]. Returns at the latest `grace` after the deadline: the process is
+    /// killed then, so that nothing of the call goes on.
+    pub fn call(&self, table: &str, function: &str, call: Invocation<'_>) -> Reply {
+        let unavailable =
+            |why: String| Reply::refused(Outcome::NotDone, ErrorCode::Unavailable, why);
+        let (socket, generation) = match self.connect() {
+            Ok(connected) => connected,
+            Err(why) => return unavailable(why),
+        };
+        let what = format!("{function} {}", call.operation);
+        match exchange(&socket, table, function, &call, self.config.grace) {
+            Ok(reply) => {
+                let mut state = self.lock();
+                if let Some(process) = state
+                    .process
+                    .as_mut()
+                    .filter(|process| process.generation == generation)
+                {
+                    process.idle.push(socket);
+                }
+                reply
+            }
+            Err(Broken::NotSent(error)) => {
+                self.bury(generation, &what);
+                unavailable(format!("send the call to the plugin's process: {error}"))
+            }
+            Err(broken) => {
+                let why = match broken {
+                    Broken::Late => {
+                        "the plugin did not return by its deadline; its process was killed"
+                    }
+                    _ => "the plugin's process died in the call",
+                };
+                self.bury(generation, &what);
+                Reply::refused(Outcome::Unknown, ErrorCode::Unavailable, why)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection of the running process; starts a process if the last one died.
+    fn connect(&self) -> Result<(UnixStream, u64), String> {
+        let mut state = self.lock();
+        if let Some(why) = &state.refused {
+            return Err(format!("the plugin is in quarantine: {why}"));
+        }
+        if state.process.is_none() {
+            state.generation += 1;
+            state.process = Some(spawn(&self.config, state.generation)?.0);
+        }
+        let process = state
+            .process
+            .as_mut()
+            .ok_or("the plugin's process is gone")?;
+        let generation = process.generation;
+        if let Some(socket) = process.idle.pop() {
+            return Ok((socket, generation));
+        }
+        let connect = || {
+            let (ours, theirs) = UnixStream::pair()?;
+            wire::send(&process.control, &Control::Connect, &[], &[theirs.as_fd()])?;
+            io::Result::Ok(ours)
+        };
+        let socket = connect().map_err(|error| format!("connect to the plugin's process: {error}"));
+        if socket.is_err() {
+            drop(state);
+            self.bury(generation, "connect -");
+        }
+        Ok((socket?, generation))
+    }
+
+    /// Ends the process of a generation, once, and asks whether there may be another one.
+    fn bury(&self, generation: u64, what: &str) {
+        let mut state = self.lock();
+        if state
+            .process
+            .as_ref()
+            .is_none_or(|process| process.generation != generation)
+        {
+            return;
+        }
+        let Some(process) = state.process.take() else {
+            return;
+        };
+        if process.end().is_some_and(|status| by_itself(&status)) {
+            state.refused = (self.config.crashed)(what);
+        }
+    }
+}
+
+impl Process {
+    /// Kills what is left and reaps it; how it had ended.
+    fn end(mut self) -> Option<ExitStatus> {
+        drop(self.idle);
+        // Dead already, most likely: its status is what counts then, and the kill finds nobody.
+        let _ = self.child.kill();
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(process) = self.lock().process.take() {
+            process.end();
+        }
+    }
+}
+
+/// A fault of its own, or an exit nobody asked for; not a kill, which was ours or the system's.
+fn by_itself(status: &ExitStatus) -> bool {
+    status
+        .signal()
+        .is_none_or(|signal| signal != Signal::SIGKILL as i32 && signal != Signal::SIGTERM as i32)
+}
+
+fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened), String> {
+    let program = config.program.display();
+    let (control, theirs) =
+        UnixStream::pair().map_err(|error| format!("make a socket for {program}: {error}"))?;
+    let mut child = Command::new(&config.program)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("start {program}: {error}"))?;
+    if let Some(output) = child.stdout.take() {
+        let config = Arc::clone(config);
+        // Ends with the process. Without the thread its lines would be lost and a full pipe would stop it.
+        let reader = std::thread::Builder::new().name("plugin-log".into());
+        let spawned = reader.spawn(move || pass_on(BufReader::new(output), &config));
+        spawned.map_err(|error| format!("start a thread for the logs of {program}: {error}"))?;
+    }
+    let process = Process {
+        child,
+        control,
+        idle: Vec::new(),
+        generation,
+    };
+    match open(&process.control, config) {
+        Ok(opened) if opened.error.is_empty() => Ok((process, opened)),
+        Ok(opened) => {
+            process.end();
+            Err(opened.error)
+        }
+        Err(error) => {
+            let crashed = process.end().filter(by_itself);
+            if crashed.is_some()
+                && let Some(why) = (config.crashed)("open -")
+            {
+                return Err(format!("the plugin is in quarantine: {why}"));
+            }
+            Err(format!("open the plugin in a process of its own: {error}"))
+        }
+    }
+}
+
+fn open(control: &UnixStream, config: &RunnerConfig) -> io::Result<Opened> {
+    let text = |path: &PathBuf| {
+        path.to_str()
+            .map(str::to_owned)
+            .ok_or(io::ErrorKind::InvalidInput)
+    };
+    let timeout = u64::try_from(config.open_timeout.as_millis()).unwrap_or(u64::MAX / 2);
+    let head = Control::Open {
+        library: text(&config.library)?,
+        secrets: text(&config.secrets)?,
+        deadline_ms: monotonic_ms() + timeout,
+    };
+    control.set_read_timeout(Some(config.open_timeout.max(Duration::from_millis(1))))?;
+    wire::send(control, &head, &config.init, &[])?;
+    let frame = wire::recv::<Opened>(control)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(frame.head)
+}
+
+fn exchange(
+    socket: &UnixStream,
+    table: &str,
+    function: &str,
+    call: &Invocation<'_>,
+    grace: Duration,
+) -> Result<Reply, Broken> {
+    let given = call
+        .fds
+        .iter()
+        .map(|fd| matches!(fd, Descriptor::Given(_)))
+        .collect();
+    let head = CallHead {
+        table: table.into(),
+        function: function.into(),
+        operation: call.operation.into(),
+        deadline_ms: call.deadline_ms,
+        given,
+        cancel: call.cancel.is_some(),
+    };
+    let fds = call.fds.iter().map(|fd| match fd {
+        Descriptor::Lent(fd) | Descriptor::Given(fd) => fd.as_fd(),
+    });
+    let fds: Vec<BorrowedFd<'_>> = fds.chain(call.cancel).collect();
+    // The clock of deadlines is the machine's, the same in both processes.
+    let left = Duration::from_millis(call.deadline_ms.saturating_sub(monotonic_ms()));
+    let timeout = (call.deadline_ms != 0).then_some(left + grace.max(Duration::from_millis(1)));
+    socket.set_read_timeout(timeout).map_err(Broken::NotSent)?;
+    wire::send(socket, &head, call.json, &fds).map_err(Broken::NotSent)?;
+    let frame = match wire::recv::<ReplyHead>(socket) {
+        Ok(Some(frame)) => frame,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Broken::Late),
+        Ok(None) | Err(_) => return Err(Broken::Ended),
+    };
+    Ok(Reply {
+        outcome: Outcome::from_code(frame.head.outcome),
+        code: ErrorCode::from_code(frame.head.code),
+        message: frame.head.message,
+        json: frame.payload,
+        fds: frame.fds,
+    })
+}
+
+fn pass_on(output: impl BufRead, config: &RunnerConfig) {
+    for line in output.lines().map_while(Result::ok) {
+        // Not a line of ours: a plugin that writes to standard output, which it should not.
+        let line = serde_json::from_str(&line).unwrap_or_else(|_| LogLine {
+            operation: None,
+            level: 2,
+            message: line.clone(),
+        });
+        let level = match line.level {
+            1 => Level::Error,
+            2 => Level::Warn,
+            3 => Level::Info,
+            _ => Level::Debug,
+        };
+        (config.log)(line.operation.as_deref(), level, &line.message);
+    }
+}
