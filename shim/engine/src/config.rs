@@ -23,6 +23,12 @@ pub struct EngineConfig {
     pub handlers: Vec<String>,
     /// cgroup driver name for clients: `cgroupfs` or `systemd`.
     pub cgroup_driver: String,
+    /// Capabilities this process may pass on, as a bit set.
+    pub capabilities: u64,
+    /// Bytes of memory of the host.
+    pub memory_total: u64,
+    /// Processors online.
+    pub cpus: u32,
     /// 1 (hybrid) or 2.
     pub cgroup_version: u8,
 }

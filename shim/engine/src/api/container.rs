@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use gantry_model::container::{Container, ContainerSpec};
 use gantry_model::image::Origin;
-use gantry_model::supervisor::{AttachStreams, Attached, Exit, Stats, WindowSize};
+use gantry_model::supervisor::{AttachStreams, Attached, Exit, Stats, Target, WindowSize};
 use gantry_model::{ContainerId, Error, Result, SandboxId};
 
 use crate::Engine;
+use crate::inner::DRIVER_TIMEOUT;
+use crate::owner::{Message, Wish};
 
 /// A request to make a container.
 #[derive(Clone, Debug)]
@@ -71,14 +73,23 @@ impl Engine {
     /// # Errors
     /// `NotFound` (image: text `No such image: …`, network, pod), `Conflict` (name), `InvalidArgument`.
     pub async fn create_container(&self, request: CreateContainer) -> Result<Created> {
-        let _ = request;
-        Err(Error::unimplemented("create container"))
+        let inner = std::sync::Arc::clone(&self.inner);
+        // In a task of its own: a caller that goes away leaves nothing half done.
+        crate::run_to_end(async move { crate::effect::create::run(&inner, request).await }).await
     }
 
     /// All containers of a door, or of both; oldest first.
     pub fn containers(&self, origin: Option<Origin>) -> Vec<Arc<Container>> {
-        let _ = origin;
-        Vec::new()
+        let tables = self.inner.ledger.read();
+        let all = tables
+            .containers
+            .values()
+            .map(|sender| Arc::clone(&sender.borrow().container));
+        let mut found: Vec<_> = all
+            .filter(|c| origin.is_none_or(|origin| origin == c.origin))
+            .collect();
+        found.sort_by_key(|container| container.created_at);
+        found
     }
 
     /// By id, name (with or without a leading slash) or unambiguous id prefix.
@@ -90,8 +101,45 @@ impl Engine {
         origin: Option<Origin>,
         reference: &str,
     ) -> Result<Arc<Container>> {
-        let _ = origin;
-        Err(Error::not_found(format!("No such container: {reference}")))
+        let tables = self.inner.ledger.read();
+        let get = |id: &ContainerId| {
+            tables
+                .containers
+                .get(id)
+                .map(|sender| Arc::clone(&sender.borrow().container))
+        };
+        let mine = |c: &Arc<Container>| origin.is_none_or(|origin| origin == c.origin);
+        let name = reference.strip_prefix('/').unwrap_or(reference);
+        let missing = || Error::not_found(format!("No such container: {reference}"));
+        if let Some(found) = ContainerId::parse(reference)
+            .ok()
+            .and_then(|id| get(&id))
+            .filter(mine)
+        {
+            return Ok(found);
+        }
+        for door in [Origin::Docker, Origin::Cri] {
+            let id = tables.names.get(&(door, name.to_owned()));
+            if let Some(found) = id.and_then(get).filter(mine) {
+                return Ok(found);
+            }
+        }
+        if name.is_empty() {
+            return Err(missing());
+        }
+        let mut matching = tables
+            .containers
+            .keys()
+            .filter(|id| id.as_str().starts_with(name))
+            .filter_map(get)
+            .filter(mine);
+        match (matching.next(), matching.next()) {
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "Multiple IDs found with provided prefix: {reference}"
+            ))),
+            _ => Err(missing()),
+        }
     }
 
     /// Starts a run.
@@ -99,8 +147,7 @@ impl Engine {
     /// # Errors
     /// `NotModified` when it runs already; `CommandNotFound`, `CommandNotExecutable`, `Conflict` (port taken)….
     pub async fn start_container(&self, id: &ContainerId) -> Result<()> {
-        let _ = id;
-        Err(Error::unimplemented("start container"))
+        self.inner.ask(id, Wish::Start).await
     }
 
     /// Stops the run: stop signal, then SIGKILL after `timeout` (`None`: the container's own; negative values of the
@@ -109,8 +156,7 @@ impl Engine {
     /// # Errors
     /// `NotModified` when it does not run.
     pub async fn stop_container(&self, id: &ContainerId, timeout: Option<Duration>) -> Result<()> {
-        let _ = (id, timeout);
-        Err(Error::unimplemented("stop container"))
+        self.inner.ask(id, Wish::Stop { timeout }).await
     }
 
     /// Sends a signal: `SIGTERM`, `TERM`, `15`; empty: SIGKILL.
@@ -118,8 +164,23 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it does not run, `InvalidArgument` for an unknown signal.
     pub async fn kill_container(&self, id: &ContainerId, signal: &str) -> Result<()> {
-        let _ = (id, signal);
-        Err(Error::unimplemented("kill container"))
+        let number = if signal.is_empty() {
+            crate::signal::SIGKILL
+        } else {
+            crate::signal::parse(signal)?
+        };
+        let container = self.inner.container(id)?;
+        if !container.state.is_live() {
+            return Err(Error::conflict(format!("container {id} is not running")));
+        }
+        let handle = self.inner.supervisor_of(id).await?;
+        let call = self.inner.call(DRIVER_TIMEOUT);
+        handle.kill(&call, id, number, false).await?;
+        let change = self.inner.change();
+        self.inner
+            .ledger
+            .write(change.container_event("kill", &container, &[("signal", number.to_string())]))
+            .await
     }
 
     /// Freezes or thaws.
@@ -127,8 +188,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it does not run or is as asked already.
     pub async fn pause_container(&self, id: &ContainerId, paused: bool) -> Result<()> {
-        let _ = (id, paused);
-        Err(Error::unimplemented("pause container"))
+        self.inner.ask(id, Wish::Pause(paused)).await
     }
 
     /// Removes it. Everything it used is free when this returns.
@@ -136,8 +196,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it runs and `force` is not given.
     pub async fn remove_container(&self, id: &ContainerId, how: RemoveContainer) -> Result<()> {
-        let _ = (id, how);
-        Err(Error::unimplemented("remove container"))
+        self.inner.ask(id, Wish::Remove(how)).await
     }
 
     /// Registers a waiter now; the future it answers ends when the condition holds. Cancel safe: dropping it only
@@ -150,11 +209,8 @@ impl Engine {
         id: &ContainerId,
         condition: WaitCondition,
     ) -> Result<impl Future<Output = Waited> + Send + 'static> {
-        let _ = condition;
-        if true {
-            return Err(Error::not_found(format!("No such container: {id}")));
-        }
-        Ok(std::future::pending())
+        let seen = self.inner.watch(id)?;
+        Ok(crate::wait::until(seen, condition))
     }
 
     /// Attaches. When it does not run, the attachment belongs to the next run, misses nothing of it, and this returns
@@ -167,8 +223,15 @@ impl Engine {
         id: &ContainerId,
         streams: AttachStreams,
     ) -> Result<Attached> {
-        let _ = (id, streams);
-        Err(Error::unimplemented("attach"))
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let _ = self.inner.owner_of(id)?.send(Message::Attach {
+            id: id.clone(),
+            streams,
+            reply,
+        });
+        answer
+            .await
+            .map_err(|_| Error::cancelled(format!("container {id} was removed before it ran")))?
     }
 
     /// Sets the terminal's size.
@@ -176,8 +239,14 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it does not run.
     pub async fn resize_container(&self, id: &ContainerId, size: WindowSize) -> Result<()> {
-        let _ = (id, size);
-        Err(Error::unimplemented("resize"))
+        let handle = self.inner.supervisor_of(id).await?;
+        handle
+            .resize(
+                &self.inner.call(DRIVER_TIMEOUT),
+                &Target::Container(id.clone()),
+                size,
+            )
+            .await
     }
 
     /// Opens the log anew after somebody rotated it; the file exists when this returns.
@@ -185,8 +254,10 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it does not run.
     pub async fn reopen_log(&self, id: &ContainerId) -> Result<()> {
-        let _ = id;
-        Err(Error::unimplemented("reopen log"))
+        let handle = self.inner.supervisor_of(id).await?;
+        handle
+            .reopen_log(&self.inner.call(DRIVER_TIMEOUT), id)
+            .await
     }
 
     /// Reads its cgroup's figures.
@@ -194,7 +265,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` when it does not run.
     pub async fn container_stats(&self, id: &ContainerId) -> Result<Stats> {
-        let _ = id;
-        Err(Error::unimplemented("stats"))
+        let handle = self.inner.supervisor_of(id).await?;
+        handle.stats(&self.inner.call(DRIVER_TIMEOUT), id).await
     }
 }

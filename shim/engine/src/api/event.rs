@@ -42,11 +42,6 @@ impl EventStream {
 impl Engine {
     /// All kept events (the last 10,000) and what comes. Doors filter by time, type and origin.
     pub fn events(&self) -> EventStream {
-        let (_, live) = broadcast::channel(1);
-        EventStream {
-            past: std::collections::VecDeque::new(),
-            live,
-            last: 0,
-        }
+        self.inner.ledger.events.subscribe()
     }
 }

@@ -1,9 +1,13 @@
 //! What the daemon is and has.
 
+use std::collections::BTreeSet;
+
+use gantry_model::image::Origin;
 use gantry_model::operation::Operation;
 use gantry_model::plugin::PluginInfo;
+use gantry_model::state::State;
 
-use crate::{Engine, EngineConfig};
+use crate::{Engine, EngineConfig, effect};
 
 /// Figures for `docker info` and CRI's status.
 #[derive(Clone, Debug)]
@@ -27,16 +31,44 @@ pub struct Info {
 impl Engine {
     /// Figures, from memory.
     pub fn info(&self) -> Info {
-        unreachable!("being written")
+        let states: Vec<State> = self
+            .containers(Some(Origin::Docker))
+            .iter()
+            .map(|container| container.state)
+            .collect();
+        let count = |wanted: State| states.iter().filter(|state| **state == wanted).count();
+        let (running, paused) = (count(State::Running), count(State::Paused));
+        let images: BTreeSet<String> = {
+            let tables = self.inner.ledger.read();
+            tables
+                .image_names
+                .values()
+                .map(|name| name.target.digest.clone())
+                .collect()
+        };
+        let network = effect::network::find(&self.inner, &self.inner.config.default_network)
+            .and_then(|network| self.inner.drivers.network(&network.spec.driver));
+        Info {
+            config: self.inner.config.clone(),
+            running,
+            paused,
+            stopped: states.len() - running - paused,
+            images: images.len(),
+            network_ready: network.is_ok(),
+            network_reason: network.err().map(|error| error.message).unwrap_or_default(),
+        }
     }
 
     /// All plugins.
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        Vec::new()
+        self.inner.drivers.list()
     }
 
     /// Unfinished operations, oldest first.
     pub fn operations(&self) -> Vec<Operation> {
-        Vec::new()
+        let tables = self.inner.ledger.read();
+        let mut all: Vec<Operation> = tables.operations.values().cloned().collect();
+        all.sort_by_key(|operation| operation.since);
+        all
     }
 }

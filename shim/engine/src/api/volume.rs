@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gantry_model::volume::Volume;
-use gantry_model::{Error, Result};
+use gantry_model::{Error, ErrorKind, Result};
 
 use crate::Engine;
+use crate::effect::volume;
 
 /// A request to make a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,13 +28,28 @@ impl Engine {
     /// # Errors
     /// `InvalidArgument` (name, options), `Conflict` (another driver), `NotFound` (driver).
     pub async fn create_volume(&self, request: CreateVolume) -> Result<Arc<Volume>> {
-        let _ = request;
-        Err(Error::unimplemented("create volume"))
+        let inner = Arc::clone(&self.inner);
+        crate::run_to_end(async move {
+            let mut request = request;
+            let anonymous = request.name.is_empty();
+            if anonymous {
+                request.name =
+                    gantry_model::ContainerId::from_random(inner.host.random()).to_string();
+            }
+            volume::ensure(&inner, &request, anonymous).await
+        })
+        .await
     }
 
     /// All volumes, by name.
     pub fn volumes(&self) -> Vec<Arc<Volume>> {
-        Vec::new()
+        let tables = self.inner.ledger.read();
+        tables
+            .volumes
+            .values()
+            .filter(|volume| volume.made)
+            .cloned()
+            .collect()
     }
 
     /// By name.
@@ -41,7 +57,15 @@ impl Engine {
     /// # Errors
     /// `NotFound` (`get …: no such volume`).
     pub fn find_volume(&self, name: &str) -> Result<Arc<Volume>> {
-        Err(Error::not_found(format!("get {name}: no such volume")))
+        let found = self
+            .inner
+            .ledger
+            .read()
+            .volumes
+            .get(name)
+            .filter(|volume| volume.made)
+            .cloned();
+        found.ok_or_else(|| Error::not_found(format!("get {name}: no such volume")))
     }
 
     /// Removes one with its content. With `force` one that is not there is success.
@@ -49,7 +73,12 @@ impl Engine {
     /// # Errors
     /// `Conflict` (`remove …: volume is in use - [ids]`), `NotFound`.
     pub async fn remove_volume(&self, name: &str, force: bool) -> Result<()> {
-        let _ = (name, force);
-        Err(Error::unimplemented("remove volume"))
+        let inner = Arc::clone(&self.inner);
+        let owned = name.to_owned();
+        let result = crate::run_to_end(async move { volume::remove(&inner, &owned).await }).await;
+        match result {
+            Err(error) if force && error.kind == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 }

@@ -1,0 +1,186 @@
+//! A sandbox's endpoints: joined in order, left whatever happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gantry_model::call::Call;
+use gantry_model::container::Container;
+use gantry_model::event::Subject;
+use gantry_model::network::{Endpoint, Network, PublishedPort};
+use gantry_model::supervisor::Supervisor;
+use gantry_model::{Error, Result, SandboxId};
+
+use crate::change::{Change, Item};
+use crate::inner::Inner;
+
+/// By name, id or unambiguous prefix of the id.
+///
+/// # Errors
+/// `NotFound`, `InvalidArgument` for a prefix of several.
+pub(crate) fn find(inner: &Inner, reference: &str) -> Result<Arc<Network>> {
+    let tables = inner.ledger.read();
+    if let Some(network) = tables
+        .networks
+        .values()
+        .find(|n| n.spec.name == reference || n.id.as_str() == reference)
+    {
+        return Ok(Arc::clone(network));
+    }
+    let mut matching = tables
+        .networks
+        .values()
+        .filter(|n| !reference.is_empty() && n.id.as_str().starts_with(reference));
+    match (matching.next(), matching.next()) {
+        (Some(network), None) => Ok(Arc::clone(network)),
+        (Some(_), Some(_)) => Err(Error::invalid(format!(
+            "network {reference} is ambiguous: several ids begin so"
+        ))),
+        _ => Err(Error::not_found(format!("network {reference} not found"))),
+    }
+}
+
+/// Connects the sandbox to all its networks. On an error those joined before stay recorded; the caller leaves them.
+pub(crate) async fn join_all(
+    inner: &Arc<Inner>,
+    call: &Call,
+    endpoints: Vec<Endpoint>,
+    handle: &dyn Supervisor,
+) -> Result<Vec<Endpoint>> {
+    if endpoints.is_empty() {
+        return Ok(endpoints);
+    }
+    let netns = handle.network_namespace(call).await?.map(Arc::new);
+    let mut joined = Vec::with_capacity(endpoints.len());
+    for mut endpoint in endpoints {
+        let network = record(inner, &endpoint)?;
+        let fixed: Vec<PublishedPort> = endpoint
+            .ports
+            .iter()
+            .filter(|port| port.host_port != 0)
+            .cloned()
+            .collect();
+        if !fixed.is_empty() {
+            handle.hold_ports(call, &fixed).await?;
+        }
+        let driver = inner.drivers.network(&network.spec.driver)?;
+        let made = driver
+            .join(call, &network, &endpoint, netns.clone())
+            .await?;
+        let chosen: Vec<PublishedPort> = made
+            .ports
+            .iter()
+            .filter(|port| !fixed.contains(port))
+            .cloned()
+            .collect();
+        if !chosen.is_empty() {
+            handle.hold_ports(call, &chosen).await?;
+        }
+        endpoint.interfaces = made.interfaces;
+        endpoint.ports = made.ports;
+        endpoint.state = made.state;
+        endpoint.joined = true;
+        joined.push(endpoint);
+    }
+    Ok(joined)
+}
+
+/// Disconnects a sandbox from everything it was ever recorded to be on, and forgets the endpoints that are free.
+pub(crate) async fn leave_all(inner: &Arc<Inner>, call: &Call, sandbox: &SandboxId) {
+    let endpoints: Vec<Arc<Endpoint>> = {
+        let tables = inner.ledger.read();
+        tables
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.sandbox == *sandbox)
+            .cloned()
+            .collect()
+    };
+    if endpoints.is_empty() {
+        return;
+    }
+    let mut change = inner.change();
+    for endpoint in endpoints {
+        match leave(inner, call, &endpoint).await {
+            Ok(()) => {
+                let name = name_of(inner, &endpoint);
+                if endpoint.joined
+                    && let Some(container) = container_of(inner, sandbox)
+                {
+                    change = event(change, "disconnect", &endpoint, &name, &container);
+                }
+                change = change.with(Item::NoEndpoint(endpoint.id.clone()));
+            }
+            // The endpoint stays recorded, its address stays taken, and recovery tries again.
+            Err(error) => tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network"),
+        }
+    }
+    if let Err(error) = inner.ledger.write(change).await {
+        tracing::error!(%sandbox, %error, "recording that endpoints are free");
+    }
+}
+
+async fn leave(inner: &Inner, call: &Call, endpoint: &Endpoint) -> Result<()> {
+    // A network that is gone has nothing to leave.
+    let Ok(network) = record(inner, endpoint) else {
+        return Ok(());
+    };
+    inner
+        .drivers
+        .network(&network.spec.driver)?
+        .leave(call, &network, endpoint)
+        .await
+}
+
+fn record(inner: &Inner, endpoint: &Endpoint) -> Result<Arc<Network>> {
+    let tables = inner.ledger.read();
+    let found = tables.networks.get(&endpoint.network).cloned();
+    found.ok_or_else(|| Error::not_found(format!("network {} not found", endpoint.network)))
+}
+
+fn container_of(inner: &Inner, sandbox: &SandboxId) -> Option<Arc<Container>> {
+    let id = inner.sandbox(sandbox).ok()?.container.clone()?;
+    inner.container(&id).ok()
+}
+
+/// The network's name, or its id when its record is gone.
+pub(crate) fn name_of(inner: &Inner, endpoint: &Endpoint) -> String {
+    record(inner, endpoint).map_or_else(
+        |_| endpoint.network.to_string(),
+        |network| network.spec.name.clone(),
+    )
+}
+
+/// Docker's network event.
+pub(crate) fn event(
+    change: Change,
+    action: &str,
+    endpoint: &Endpoint,
+    network: &str,
+    container: &Container,
+) -> Change {
+    let attributes = BTreeMap::from([
+        ("container".to_owned(), container.id.to_string()),
+        ("name".to_owned(), network.to_owned()),
+    ]);
+    change.event(
+        Subject::Network,
+        action,
+        endpoint.network.as_str(),
+        Some(container.origin),
+        attributes,
+    )
+}
+
+/// Addresses of the first endpoint that has any, without prefix lengths.
+pub(crate) fn addresses(endpoints: &[Endpoint]) -> Vec<String> {
+    let mut all = endpoints.iter().map(|endpoint| {
+        let plain = |address: &String| address.split('/').next().unwrap_or(address).to_owned();
+        endpoint
+            .interfaces
+            .iter()
+            .flat_map(|i| i.addresses.iter().map(plain))
+            .collect::<Vec<_>>()
+    });
+    all.find(|addresses| !addresses.is_empty())
+        .unwrap_or_default()
+}

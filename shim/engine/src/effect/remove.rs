@@ -1,0 +1,106 @@
+//! Removing a container: everything it used is free before it is said to be gone.
+
+use std::sync::Arc;
+
+use gantry_model::call::Call;
+use gantry_model::container::Container;
+use gantry_model::operation::OperationKind;
+use gantry_model::state::{Move, State};
+use gantry_model::{ContainerId, Error, ErrorKind, Result};
+
+use super::{Context, stop, volume};
+use crate::RemoveContainer;
+use crate::change::Item;
+use crate::inner::{DRIVER_TIMEOUT, Inner};
+use crate::signal::SIGKILL;
+
+pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContainer) -> Result<()> {
+    let inner = &context.inner;
+    let mut container = inner.container(id)?;
+    if container.state.is_live() {
+        if !how.force {
+            let word = if container.state == State::Paused {
+                "paused"
+            } else {
+                "running"
+            };
+            return Err(Error::conflict(format!(
+                "container is {word}: stop the container before removing or force remove"
+            )));
+        }
+        kill(context, id).await?;
+        container = inner.container(id)?;
+    }
+    let (operation, call) =
+        inner.operation(OperationKind::RemoveContainer, id.as_str(), DRIVER_TIMEOUT);
+    let mut record = (*container).clone();
+    record.state = record.state.after(Move::Removing).map_err(|refused| {
+        Error::conflict(format!("container {id} cannot be removed: {refused}"))
+    })?;
+    let intent = inner
+        .change()
+        .container(record.clone())
+        .with(Item::Operation(operation.clone()));
+    inner.ledger.write(intent).await?;
+    if let Some(handle) = context.handle.as_ref().filter(|_| record.pod.is_some())
+        && let Err(error) = handle.delete(&call, id).await
+        && error.kind != ErrorKind::NotFound
+    {
+        return Err(error.context(format!("freeing container {id}")));
+    }
+    // The record stays in `removing` when this fails: the next removal, or the next start-up, goes on from here.
+    unmake(inner, &call, &record).await?;
+    let volumes: Vec<String> = record
+        .volumes
+        .iter()
+        .filter(|used| used.anonymous)
+        .map(|used| used.name.clone())
+        .collect();
+    let change = inner.change().container_event("destroy", &record, &[]);
+    let change = change
+        .with(Item::NoContainer(id.clone()))
+        .with(Item::NoOperation(operation.id));
+    inner.ledger.write(change).await?;
+    inner.forget_execs(id);
+    if how.volumes {
+        for name in volumes {
+            if let Err(error) = volume::remove(inner, &name).await
+                && !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict)
+            {
+                tracing::warn!(volume = %name, %error, "removing an anonymous volume");
+            }
+        }
+    }
+    Inner::collect_soon(inner);
+    Ok(())
+}
+
+async fn kill(context: &Context, id: &ContainerId) -> Result<()> {
+    let inner = &context.inner;
+    let handle = context.handle.as_ref().ok_or_else(|| {
+        Error::unavailable(format!("container {id}: its supervisor does not answer"))
+    })?;
+    let call = inner.call(DRIVER_TIMEOUT);
+    match handle.kill(&call, id, SIGKILL, true).await {
+        Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
+            Err(error)
+        }
+        _ => stop::wait_settled(inner, id).await,
+    }
+}
+
+/// Removes layer and folder; what is not there is gone already.
+pub(crate) async fn unmake(inner: &Arc<Inner>, call: &Call, record: &Container) -> Result<()> {
+    let id = record.id.as_str();
+    let result = inner
+        .drivers
+        .snapshotter(&record.snapshotter)?
+        .remove(call, id)
+        .await;
+    if let Err(error) = result
+        && error.kind != ErrorKind::NotFound
+    {
+        return Err(error.context(format!("removing the writable layer of container {id}")));
+    }
+    inner.host.remove_dir(&inner.container_dir(id)).await
+}

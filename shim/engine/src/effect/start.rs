@@ -1,0 +1,418 @@
+//! Starting a run: intent → supervisor, network, volumes, root file system → made and blocked → attached → go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_model::call::Call;
+use gantry_model::container::{Container, Run};
+use gantry_model::mount::MountDescription;
+use gantry_model::network::Endpoint;
+use gantry_model::operation::OperationKind;
+use gantry_model::sandbox::{Sandbox, SandboxFiles};
+use gantry_model::state::{Move, State};
+use gantry_model::supervisor::{
+    ContainerLaunch, Exit, NamespaceMode, PidMode, SandboxLaunch, Supervisor, Target,
+};
+use gantry_model::{ContainerId, EndpointId, Error, ErrorKind, Result, SandboxId, Timestamp};
+use tracing::Instrument;
+
+use super::{Context, config, files, network, volume};
+use crate::change::Item;
+use crate::inner::lock;
+use crate::owner::{Live, Message};
+
+/// How long a start may take as a whole.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
+    let container = context.inner.container(id)?;
+    if container.state.is_live() {
+        return Err(Error::not_modified(format!(
+            "container {id} is running already"
+        )));
+    }
+    container.state.after(Move::Started).map_err(|refused| {
+        Error::conflict(format!("container {id} cannot be started: {refused}"))
+    })?;
+    let span = tracing::info_span!("start", container = id.short());
+    match &container.pod {
+        Some(pod) => in_pod(context, &container, pod).instrument(span).await,
+        None => alone(context, &container).instrument(span).await,
+    }
+}
+
+/// A stand-alone container: its sandbox is made anew for this run.
+async fn alone(context: &Context, container: &Container) -> Result<()> {
+    let inner = &context.inner;
+    let (operation, call) = inner.operation(
+        OperationKind::StartContainer,
+        container.id.as_str(),
+        TIMEOUT,
+    );
+    let (sandbox, endpoints) = plan(context, container)?;
+    let mut record = with_new_run(container, sandbox.id.clone());
+    let mut intent = inner
+        .change()
+        .container(record.clone())
+        .sandbox(sandbox.clone());
+    for endpoint in &endpoints {
+        intent = intent.with(Item::Endpoint(endpoint.clone()));
+    }
+    inner
+        .ledger
+        .write(intent.with(Item::Operation(operation.clone())))
+        .await?;
+
+    let mut undo = Undo {
+        sandbox: &sandbox,
+        handle: None,
+    };
+    match bring_up(context, &call, &mut record, &sandbox, endpoints, &mut undo).await {
+        Ok((started_at, endpoints)) => {
+            let mut up = sandbox.clone();
+            up.state = State::Running;
+            up.addresses = network::addresses(&endpoints);
+            let mut change = inner.change();
+            for endpoint in endpoints {
+                let name = network::name_of(inner, &endpoint);
+                change = network::event(change, "connect", &endpoint, &name, &record);
+                change = change.with(Item::Endpoint(endpoint));
+            }
+            let record = running(record, started_at);
+            let change = change
+                .container_event("start", &record, &[])
+                .container(record)
+                .sandbox(up);
+            inner
+                .ledger
+                .write(change.with(Item::NoOperation(operation.id)))
+                .await
+        }
+        Err(error) => {
+            let _ = context.owner.send(Message::Down);
+            undo.run(context, &call).await;
+            let change =
+                failed_change(context, record, &error).with(Item::NoOperation(operation.id));
+            inner
+                .ledger
+                .write(change.with(Item::NoSandbox(sandbox.id.clone())))
+                .await?;
+            Err(error)
+        }
+    }
+}
+
+/// What must go again when a start fails.
+struct Undo<'a> {
+    sandbox: &'a Sandbox,
+    handle: Option<Arc<dyn Supervisor>>,
+}
+
+impl Undo<'_> {
+    async fn run(&self, context: &Context, call: &Call) {
+        network::leave_all(&context.inner, call, &self.sandbox.id).await;
+        if let Some(handle) = &self.handle
+            && let Err(error) = handle.shutdown(call).await
+        {
+            tracing::warn!(sandbox = %self.sandbox.id, %error, "ending the supervisor of a failed start");
+        }
+        super::finish::discard(&context.inner, call, &self.sandbox.id, &self.sandbox.cgroup).await;
+    }
+}
+
+async fn bring_up(
+    context: &Context,
+    call: &Call,
+    record: &mut Container,
+    sandbox: &Sandbox,
+    endpoints: Vec<Endpoint>,
+    undo: &mut Undo<'_>,
+) -> Result<(Timestamp, Vec<Endpoint>)> {
+    let inner = &context.inner;
+    let launch = launch_of(record, sandbox);
+    let spawned = async { inner.supervisors.spawn(call, &launch).await }
+        .instrument(tracing::info_span!("supervisor"));
+    let prepared = prepare(context, call, record).instrument(tracing::info_span!("prepare"));
+    let (spawned, prepared) = tokio::join!(spawned, prepared);
+    let (handle, events) = spawned?;
+    undo.handle = Some(Arc::clone(&handle));
+    let prepared = prepared?;
+    let joined = network::join_all(inner, call, endpoints, handle.as_ref())
+        .instrument(tracing::info_span!("network"))
+        .await?;
+    let facts = config::Facts::of_container(record);
+    let binds = files::write_for_container(inner, record, &joined).await?;
+    let live = Live {
+        id: sandbox.id.clone(),
+        handle: Arc::clone(&handle),
+        events,
+    };
+    let made = Made {
+        prepared,
+        binds,
+        facts,
+        cgroup: format!("{}/{}", sandbox.cgroup, record.id.short()),
+    };
+    let pid = create(context, call, record, made, handle.as_ref()).await?;
+    set_pid(record, pid);
+    handle.commit(call).await?;
+    let _ = context.owner.send(Message::Up(live));
+    let started_at = handle
+        .start(call, &record.id)
+        .instrument(tracing::info_span!("go"))
+        .await?;
+    Ok((started_at, joined))
+}
+
+/// A container of a pod: the sandbox is there.
+async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Result<()> {
+    let inner = &context.inner;
+    let sandbox = inner.sandbox(pod)?;
+    let not_ready = || Error::failed_precondition(format!("pod sandbox {pod} is not ready"));
+    let handle = context.handle.clone().ok_or_else(not_ready)?;
+    if sandbox.state != State::Running {
+        return Err(not_ready());
+    }
+    let (operation, call) = inner.operation(
+        OperationKind::StartContainer,
+        container.id.as_str(),
+        TIMEOUT,
+    );
+    let mut record = with_new_run(container, pod.clone());
+    let intent = inner
+        .change()
+        .container(record.clone())
+        .with(Item::Operation(operation.clone()));
+    inner.ledger.write(intent).await?;
+    let result = async {
+        let prepared = prepare(context, &call, &mut record).await?;
+        let facts = config::Facts::of_pod(&sandbox);
+        let binds = files::of_pod(&sandbox);
+        let made = Made {
+            prepared,
+            binds,
+            facts,
+            cgroup: format!("{}/{}", sandbox.cgroup, record.id.short()),
+        };
+        let pid = create(context, &call, &record, made, handle.as_ref()).await?;
+        set_pid(&mut record, pid);
+        handle.start(&call, &record.id).await
+    }
+    .await;
+    match result {
+        Ok(started_at) => {
+            let record = running(record, started_at);
+            let change = inner
+                .change()
+                .container_event("start", &record, &[])
+                .container(record);
+            inner
+                .ledger
+                .write(change.with(Item::NoOperation(operation.id)))
+                .await
+        }
+        Err(error) => {
+            if let Err(delete) = handle.delete(&call, &record.id).await
+                && delete.kind != ErrorKind::NotFound
+            {
+                tracing::warn!(container = %record.id, error = %delete, "clearing away a failed start");
+            }
+            volume::release(inner, &call, &record).await;
+            let change =
+                failed_change(context, record, &error).with(Item::NoOperation(operation.id));
+            inner.ledger.write(change).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Root file system and volumes, described and ready to be mounted.
+struct Prepared {
+    rootfs: Vec<MountDescription>,
+    volumes: Vec<gantry_spec::Bind>,
+    image: Arc<gantry_model::image::ImageDetails>,
+}
+
+struct Made {
+    prepared: Prepared,
+    binds: Vec<gantry_spec::Bind>,
+    facts: config::Facts,
+    cgroup: String,
+}
+
+async fn prepare(context: &Context, call: &Call, record: &mut Container) -> Result<Prepared> {
+    let inner = &context.inner;
+    let image = inner.images.details(&record.image).await?;
+    let snapshotter = inner.drivers.snapshotter(&record.snapshotter)?;
+    let rootfs = snapshotter.mounts(call, record.id.as_str()).await?;
+    let volumes = volume::mount_all(inner, call, record, &rootfs).await?;
+    Ok(Prepared {
+        rootfs,
+        volumes,
+        image,
+    })
+}
+
+async fn create(
+    context: &Context,
+    call: &Call,
+    record: &Container,
+    made: Made,
+    handle: &dyn Supervisor,
+) -> Result<i32> {
+    // Files first: a volume the user puts over /etc/hosts wins.
+    let mut binds = made.binds;
+    binds.extend(made.prepared.volumes);
+    let image = &made.prepared.image.config;
+    let config = config::build(&context.inner, record, image, &made.facts, &binds)?;
+    let launch = ContainerLaunch {
+        id: record.id.clone(),
+        run: record.run.as_ref().map_or(1, |run| run.number),
+        config,
+        rootfs: made.prepared.rootfs,
+        rootfs_readonly: record.spec.security.read_only_rootfs,
+        terminal: record.spec.process.terminal,
+        stdin: record.spec.process.stdin,
+        stdin_once: record.spec.process.stdin_once,
+        cgroup: made.cgroup,
+        log: record.log.clone(),
+    };
+    let pid = handle
+        .create(call, &launch)
+        .instrument(tracing::info_span!("create"))
+        .await?;
+    let waiting = std::mem::take(&mut *lock(&context.pending));
+    for waiter in waiting {
+        let target = Target::Container(record.id.clone());
+        let _ = waiter
+            .reply
+            .send(handle.attach(call, &target, waiter.streams).await);
+    }
+    Ok(pid)
+}
+
+fn set_pid(record: &mut Container, pid: i32) {
+    if let Some(run) = &mut record.run {
+        run.pid = pid;
+    }
+}
+
+/// Sandbox and endpoints of the next run, not yet made.
+fn plan(context: &Context, container: &Container) -> Result<(Sandbox, Vec<Endpoint>)> {
+    let inner = &context.inner;
+    let id = SandboxId::from_random(inner.host.random());
+    let attachment = &container.spec.network;
+    let mut endpoints = Vec::new();
+    for spec in &attachment.endpoints {
+        let network = network::find(inner, &spec.network)?;
+        endpoints.push(Endpoint {
+            id: EndpointId::from_random(inner.host.random()),
+            network: network.id.clone(),
+            sandbox: id.clone(),
+            spec: spec.clone(),
+            // Ports are published on the first network, the one with the default route.
+            ports: if endpoints.is_empty() {
+                attachment.ports.clone()
+            } else {
+                Vec::new()
+            },
+            interfaces: Vec::new(),
+            joined: false,
+            state: Default::default(),
+        });
+    }
+    let parent = config::cgroup_parent(inner, &container.spec.cgroup_parent);
+    let sandbox = Sandbox {
+        cgroup: format!("{parent}/{}", id.short()),
+        id,
+        origin: container.origin,
+        pod: None,
+        container: Some(container.id.clone()),
+        created_at: inner.now(),
+        state: State::Created,
+        network: if attachment.host {
+            NamespaceMode::Host
+        } else {
+            NamespaceMode::Own
+        },
+        endpoints: endpoints
+            .iter()
+            .map(|endpoint| endpoint.id.clone())
+            .collect(),
+        addresses: Vec::new(),
+        files: SandboxFiles::default(),
+        reason: String::new(),
+    };
+    Ok((sandbox, endpoints))
+}
+
+fn launch_of(container: &Container, sandbox: &Sandbox) -> SandboxLaunch {
+    let spec = &container.spec;
+    let mode = |host: bool| {
+        if host {
+            NamespaceMode::Host
+        } else {
+            NamespaceMode::Own
+        }
+    };
+    SandboxLaunch {
+        id: sandbox.id.clone(),
+        hostname: if spec.host_uts {
+            String::new()
+        } else {
+            config::hostname(container)
+        },
+        domainname: spec.domainname.clone(),
+        network: sandbox.network,
+        ipc: mode(spec.host_ipc),
+        uts: mode(spec.host_uts),
+        pid: if spec.host_pid {
+            PidMode::Host
+        } else {
+            PidMode::Container
+        },
+        sysctls: spec.sysctls.clone(),
+        cgroup: sandbox.cgroup.clone(),
+    }
+}
+
+fn with_new_run(container: &Container, sandbox: SandboxId) -> Container {
+    let number = container.run.as_ref().map_or(0, |run| run.number) + 1;
+    let mut record = container.clone();
+    record.run = Some(Run {
+        number,
+        sandbox,
+        pid: 0,
+        started_at: Timestamp(0),
+        exit: None,
+        error: String::new(),
+        stopped_by_user: false,
+    });
+    record
+}
+
+fn running(mut record: Container, started_at: Timestamp) -> Container {
+    record.state = State::Running;
+    if let Some(run) = &mut record.run {
+        run.started_at = started_at;
+    }
+    record
+}
+
+fn failed_change(context: &Context, mut record: Container, error: &Error) -> crate::change::Change {
+    let code = match error.kind {
+        ErrorKind::CommandNotFound => 127,
+        ErrorKind::CommandNotExecutable => 126,
+        _ => 128,
+    };
+    let at = context.inner.now();
+    if let Some(run) = &mut record.run {
+        run.exit = Some(Exit {
+            code,
+            at,
+            ..Exit::default()
+        });
+        run.error.clone_from(&error.message);
+    }
+    context.inner.change().container(record)
+}

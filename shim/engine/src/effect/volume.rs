@@ -1,0 +1,289 @@
+//! Volumes of a container: made when missing, filled at first use, described for the builder, let go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gantry_model::call::Call;
+use gantry_model::container::{Container, VolumeUse};
+use gantry_model::event::Subject;
+use gantry_model::mount::{MountDescription, MountSource};
+use gantry_model::operation::OperationKind;
+use gantry_model::volume::Volume;
+use gantry_model::{Error, Result};
+use gantry_spec::Bind;
+
+use crate::CreateVolume;
+use crate::change::Item;
+use crate::inner::{DRIVER_TIMEOUT, Inner};
+
+/// Makes the volume, or answers the one that is there.
+///
+/// # Errors
+/// `Conflict` when one of that name belongs to another driver, and the driver's own.
+pub(crate) async fn ensure(
+    inner: &Arc<Inner>,
+    request: &CreateVolume,
+    anonymous: bool,
+) -> Result<Arc<Volume>> {
+    let _one_at_a_time = inner.single.lock().await;
+    let driver_name = if request.driver.is_empty() {
+        "local"
+    } else {
+        &request.driver
+    };
+    let existing = inner.ledger.read().volumes.get(&request.name).cloned();
+    if let Some(volume) = existing.filter(|volume| volume.made) {
+        return if volume.driver == driver_name {
+            Ok(volume)
+        } else {
+            Err(Error::conflict(format!(
+                "a volume named {} already exists with the {} driver: choose a different volume name",
+                volume.name, volume.driver
+            )))
+        };
+    }
+    let driver = inner.drivers.volume(driver_name)?;
+    let (operation, call) =
+        inner.operation(OperationKind::CreateVolume, &request.name, DRIVER_TIMEOUT);
+    let mut volume = Volume {
+        name: request.name.clone(),
+        driver: driver_name.to_owned(),
+        options: request.options.clone(),
+        labels: request.labels.clone(),
+        created_at: inner.now(),
+        anonymous,
+        ..Volume::default()
+    };
+    let intent = inner
+        .change()
+        .with(Item::Volume(volume.clone()))
+        .with(Item::Operation(operation.clone()));
+    inner.ledger.write(intent).await?;
+    match driver.create(&call, &volume).await {
+        Ok(made) => {
+            volume.mountpoint = made.mountpoint;
+            volume.state = made.state;
+            volume.made = true;
+            let attributes = BTreeMap::from([("driver".to_owned(), volume.driver.clone())]);
+            let change =
+                inner
+                    .change()
+                    .event(Subject::Volume, "create", &volume.name, None, attributes);
+            let change = change
+                .with(Item::Volume(volume.clone()))
+                .with(Item::NoOperation(operation.id));
+            inner.ledger.write(change).await?;
+            Ok(Arc::new(volume))
+        }
+        Err(error) => {
+            if let Err(undo) = driver.remove(&call, &volume).await {
+                tracing::warn!(volume = %volume.name, error = %undo, "clearing away a volume that was not made");
+            }
+            let change = inner
+                .change()
+                .with(Item::NoVolume(volume.name))
+                .with(Item::NoOperation(operation.id));
+            inner.ledger.write(change).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Removes a volume nobody uses.
+///
+/// # Errors
+/// `NotFound`, `Conflict` with the users' ids.
+pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
+    let _one_at_a_time = inner.single.lock().await;
+    let volume = inner.ledger.read().volumes.get(name).cloned();
+    let volume = volume.ok_or_else(|| Error::not_found(format!("get {name}: no such volume")))?;
+    let users = users(inner, name);
+    if !users.is_empty() {
+        let users = users.join(", ");
+        return Err(Error::conflict(format!(
+            "remove {name}: volume is in use - [{users}]"
+        )));
+    }
+    let (operation, call) = inner.operation(OperationKind::RemoveVolume, name, DRIVER_TIMEOUT);
+    inner
+        .ledger
+        .write(inner.change().with(Item::Operation(operation.clone())))
+        .await?;
+    let result = match inner.drivers.volume(&volume.driver) {
+        Ok(driver) => driver.remove(&call, &volume).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        inner.end(&operation).await?;
+        return Err(error);
+    }
+    let attributes = BTreeMap::from([("driver".to_owned(), volume.driver.clone())]);
+    let change = inner
+        .change()
+        .event(Subject::Volume, "destroy", name, None, attributes);
+    let change = change
+        .with(Item::NoVolume(name.to_owned()))
+        .with(Item::NoOperation(operation.id));
+    inner.ledger.write(change).await
+}
+
+/// Ids of the containers that use a volume.
+fn users(inner: &Inner, name: &str) -> Vec<String> {
+    let tables = inner.ledger.read();
+    let uses = |container: &Container| container.volumes.iter().any(|volume| volume.name == name);
+    let containers = tables
+        .containers
+        .values()
+        .map(|sender| Arc::clone(&sender.borrow().container));
+    containers
+        .filter(|container| uses(container))
+        .map(|container| container.id.to_string())
+        .collect()
+}
+
+/// All mounts of a container in the order asked: volumes made and filled where need be, host paths, memory.
+pub(crate) async fn mount_all(
+    inner: &Arc<Inner>,
+    call: &Call,
+    container: &Container,
+    rootfs: &[MountDescription],
+) -> Result<Vec<Bind>> {
+    let mut binds = Vec::new();
+    for volume in &container.volumes {
+        binds.push(mount(inner, call, container, volume, rootfs).await?);
+    }
+    for spec in &container.spec.mounts {
+        let mut options = vec![if spec.read_only { "ro" } else { "rw" }.to_owned()];
+        let (kind, source) = match &spec.source {
+            MountSource::Volume { .. } => continue,
+            MountSource::Bind { path, create } => {
+                if *create {
+                    if !inner.host.exists(path).await {
+                        inner.host.make_dir(path, 0o755).await?;
+                    }
+                } else if !inner.host.exists(path).await {
+                    return Err(missing_source(path));
+                }
+                options.insert(0, "rbind".to_owned());
+                options.push(
+                    spec.propagation
+                        .clone()
+                        .unwrap_or_else(|| "rprivate".to_owned()),
+                );
+                ("bind", path.clone())
+            }
+            MountSource::Tmpfs { options: asked } => {
+                options.extend(asked.iter().cloned());
+                ("tmpfs", "tmpfs".to_owned())
+            }
+        };
+        binds.push(Bind {
+            kind: kind.to_owned(),
+            source,
+            target: spec.target.clone(),
+            options,
+        });
+    }
+    // A mount below another one's target must come after it.
+    binds.sort_by_key(|bind| {
+        bind.target
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
+    Ok(binds)
+}
+
+pub(crate) fn missing_source(path: &str) -> Error {
+    Error::invalid(format!(
+        "invalid mount config for type \"bind\": bind source path does not exist: {path}"
+    ))
+}
+
+async fn mount(
+    inner: &Arc<Inner>,
+    call: &Call,
+    container: &Container,
+    used: &VolumeUse,
+    rootfs: &[MountDescription],
+) -> Result<Bind> {
+    let request = CreateVolume {
+        name: used.name.clone(),
+        driver: used.driver.clone(),
+        ..CreateVolume::default()
+    };
+    let volume = ensure(inner, &request, used.anonymous).await?;
+    let driver = inner.drivers.volume(&volume.driver)?;
+    let description = driver.mount(call, &volume, container.id.as_str()).await?;
+    if !volume.filled && description.kind == "bind" {
+        fill(inner, call, &volume, used, rootfs, &description.source).await?;
+    }
+    let mut options = description.options;
+    if description.kind == "bind"
+        && !options
+            .iter()
+            .any(|option| option == "bind" || option == "rbind")
+    {
+        options.push("rbind".to_owned());
+    }
+    if used.read_only {
+        options.push("ro".to_owned());
+    }
+    Ok(Bind {
+        kind: description.kind,
+        source: description.source,
+        target: used.target.clone(),
+        options,
+    })
+}
+
+/// Copies what the image has at the target into a volume used for the first time. One at a time: two containers that
+/// start on one new volume see one copy.
+async fn fill(
+    inner: &Arc<Inner>,
+    call: &Call,
+    volume: &Volume,
+    used: &VolumeUse,
+    rootfs: &[MountDescription],
+    destination: &str,
+) -> Result<()> {
+    let _one_at_a_time = inner.single.lock().await;
+    let current = inner.ledger.read().volumes.get(&volume.name).cloned();
+    let Some(current) = current.filter(|current| !current.filled) else {
+        return Ok(());
+    };
+    if !used.no_copy {
+        let doing = format!(
+            "filling volume {} from {} of the image",
+            volume.name, used.target
+        );
+        inner
+            .images
+            .copy_up(call, rootfs, &used.target, destination)
+            .await
+            .map_err(|error| error.context(doing))?;
+    }
+    let filled = Volume {
+        filled: true,
+        ..(*current).clone()
+    };
+    inner
+        .ledger
+        .write(inner.change().with(Item::Volume(filled)))
+        .await
+}
+
+/// Tells the drivers that the container is done.
+pub(crate) async fn release(inner: &Arc<Inner>, call: &Call, container: &Container) {
+    for used in &container.volumes {
+        let volume = inner.ledger.read().volumes.get(&used.name).cloned();
+        let Some(volume) = volume else { continue };
+        let result = match inner.drivers.volume(&volume.driver) {
+            Ok(driver) => driver.unmount(call, &volume, container.id.as_str()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::warn!(volume = %volume.name, container = %container.id, %error, "letting go of a volume");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What every part of the engine shares.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gantry_model::call::{Call, Cancel};
+use gantry_model::container::Container;
+use gantry_model::driver::Drivers;
+use gantry_model::image::{ImageService, Origin};
+use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::sandbox::Sandbox;
+use gantry_model::supervisor::SupervisorService;
+use gantry_model::{ContainerId, Error, ExecId, OperationId, Result, SandboxId, Timestamp};
+use tokio::sync::{mpsc, watch};
+
+use crate::change::{Change, Item};
+use crate::exec::ExecEntry;
+use crate::ledger::{Ledger, Seen};
+use crate::owner::{Key, Message};
+use crate::{EngineConfig, Host};
+
+/// How long a driver may take before the outcome of its call counts as unknown.
+pub(crate) const DRIVER_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) ledger: Ledger,
+    pub(crate) drivers: Arc<dyn Drivers>,
+    pub(crate) images: Arc<dyn ImageService>,
+    pub(crate) supervisors: Arc<dyn SupervisorService>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,
+    pub(crate) execs: Mutex<HashMap<ExecId, Arc<ExecEntry>>>,
+    /// Names being given away: taken in memory before they are in a record.
+    pub(crate) reserved: Mutex<HashSet<String>>,
+    /// Collections wait for nobody and let nobody wait: they run when no user of content is at work.
+    pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
+    pub(crate) collect_wanted: std::sync::atomic::AtomicBool,
+    /// One at a time per network or volume name.
+    pub(crate) single: tokio::sync::Mutex<()>,
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    pub(crate) fn change(&self) -> Change {
+        Change::at(self.now())
+    }
+
+    /// An operation's record and the context of its calls.
+    pub(crate) fn operation(
+        &self,
+        kind: OperationKind,
+        object: &str,
+        timeout: Duration,
+    ) -> (Operation, Call) {
+        let id = OperationId::from_random(self.host.random());
+        let since = self.now();
+        let nanos = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
+        let deadline = Timestamp(since.0.saturating_add(nanos));
+        let call = Call {
+            operation: id.clone(),
+            timeout,
+            cancel: Cancel::default(),
+        };
+        (
+            Operation {
+                id,
+                kind,
+                object: object.to_owned(),
+                since,
+                deadline,
+            },
+            call,
+        )
+    }
+
+    /// A call outside of a recorded operation.
+    pub(crate) fn call(&self, timeout: Duration) -> Call {
+        Call {
+            operation: OperationId::from_random(self.host.random()),
+            timeout,
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) fn watch(&self, id: &ContainerId) -> Result<watch::Receiver<Seen>> {
+        let tables = self.ledger.read();
+        tables
+            .containers
+            .get(id)
+            .map(watch::Sender::subscribe)
+            .ok_or_else(|| Error::not_found(format!("No such container: {id}")))
+    }
+
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) fn container(&self, id: &ContainerId) -> Result<Arc<Container>> {
+        Ok(Arc::clone(&self.watch(id)?.borrow().container))
+    }
+
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) fn sandbox(&self, id: &SandboxId) -> Result<Arc<Sandbox>> {
+        let tables = self.ledger.read();
+        tables
+            .sandboxes
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("no such pod sandbox: {id}")))
+    }
+
+    /// Containers of a pod, oldest first.
+    pub(crate) fn containers_of(&self, pod: &SandboxId) -> Vec<Arc<Container>> {
+        let tables = self.ledger.read();
+        let mut found: Vec<_> = tables
+            .containers
+            .values()
+            .map(|sender| Arc::clone(&sender.borrow().container))
+            .filter(|container| container.pod.as_ref() == Some(pod))
+            .collect();
+        found.sort_by_key(|container| container.created_at);
+        found
+    }
+
+    /// Takes a name that nobody may take meanwhile.
+    pub(crate) fn reserve(self: &Arc<Self>, key: String) -> Option<Reservation> {
+        let taken = lock(&self.reserved).insert(key.clone());
+        taken.then(|| Reservation {
+            inner: Arc::clone(self),
+            key,
+        })
+    }
+
+    /// Path of a container's own folder.
+    pub(crate) fn container_dir(&self, id: &str) -> String {
+        self.config
+            .root
+            .join("containers")
+            .join(id)
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// Ends an operation whose object needs no other change.
+    pub(crate) async fn end(&self, operation: &Operation) -> Result<()> {
+        self.ledger
+            .write(self.change().with(Item::NoOperation(operation.id.clone())))
+            .await
+    }
+
+    /// The container that has this name at this door.
+    pub(crate) fn named(&self, origin: Origin, name: &str) -> Option<ContainerId> {
+        self.ledger
+            .read()
+            .names
+            .get(&(origin, name.to_owned()))
+            .cloned()
+    }
+}
+
+/// Holds a name until it is dropped.
+pub(crate) struct Reservation {
+    inner: Arc<Inner>,
+    key: String,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        lock(&self.inner.reserved).remove(&self.key);
+    }
+}
+
+/// A lock whose holder panicked still guards whole values: every holder changes them in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,214 @@
+//! The owner's loop: letters in, effects out.
+
+use std::sync::Arc;
+
+use gantry_model::supervisor::SupervisorEvent;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::decide::{Answer, decide};
+use super::{Active, Key, Message, Object, Owner, Reply, Wish};
+use crate::effect;
+use crate::inner::lock;
+
+impl Owner {
+    pub(super) async fn run(mut self, mut mailbox: mpsc::UnboundedReceiver<Message>) {
+        loop {
+            tokio::select! {
+                letter = mailbox.recv() => {
+                    let Some(letter) = letter else { return };
+                    self.receive(letter);
+                    if self.is_over() {
+                        break;
+                    }
+                }
+                event = next_event(self.live.as_mut()) => self.told(event),
+            }
+        }
+        lock(&self.inner.owners).remove(&self.key);
+        // Whoever wrote meanwhile is told that the object is gone: the replies drop with the mailbox.
+    }
+
+    fn receive(&mut self, letter: Message) {
+        match letter {
+            Message::Wish {
+                object,
+                wish,
+                reply,
+            } => self.wish(object, wish, reply),
+            Message::Attach { id, streams, reply } => self.attach(&id, streams, reply),
+            Message::Handle { reply } => {
+                let _ = reply.send(self.live.as_ref().map(|live| Arc::clone(&live.handle)));
+            }
+            Message::Up(live) => self.live = Some(live),
+            Message::Down => self.live = None,
+            Message::Finished { object, result } => self.finished(&object, &result),
+            Message::Settled { id } => self.settled(&id),
+        }
+    }
+
+    /// The object this owner is for has gone and nothing is in progress.
+    fn is_over(&self) -> bool {
+        let gone = match &self.key {
+            Key::Container(id) => self.inner.container(id).is_err(),
+            Key::Pod(id) => self.inner.sandbox(id).is_err(),
+        };
+        gone && self
+            .slots
+            .values()
+            .all(|slot| slot.active.is_none() && !slot.finishing && slot.waiting.is_empty())
+    }
+
+    fn wish(&mut self, object: Object, wish: Wish, reply: Reply) {
+        let slot = self.slots.entry(object.clone()).or_default();
+        let active = slot.active.as_ref().map(|active| active.wish);
+        match decide(active, slot.finishing, wish) {
+            Answer::Begin => self.begin(object, wish, vec![reply]),
+            Answer::Join => {
+                if let Some(active) = &mut slot.active {
+                    active.replies.push(reply);
+                    hurry(active, wish);
+                }
+            }
+            Answer::Wait => {
+                if let Some(active) = &slot.active
+                    && matches!(wish, Wish::Remove(how) if how.force)
+                {
+                    hurry(
+                        active,
+                        Wish::Stop {
+                            timeout: Some(std::time::Duration::ZERO),
+                        },
+                    );
+                }
+                slot.waiting.push_back((wish, reply));
+            }
+            Answer::Refuse(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    fn begin(&mut self, object: Object, wish: Wish, replies: Vec<Reply>) {
+        let slot = self.slots.entry(object.clone()).or_default();
+        let (patience, patience_seen) = watch::channel(far());
+        let pending = Arc::clone(&slot.pending);
+        let active = Active {
+            wish,
+            replies,
+            patience,
+        };
+        if let Wish::Stop { timeout } = wish {
+            let timeout =
+                timeout.unwrap_or_else(|| effect::stop::default_timeout(&self.inner, &object));
+            active
+                .patience
+                .send_replace(Instant::now().checked_add(timeout).unwrap_or_else(far));
+        }
+        slot.active = Some(active);
+        let context = effect::Context {
+            inner: Arc::clone(&self.inner),
+            key: self.key.clone(),
+            owner: self.me.clone(),
+            handle: self.live.as_ref().map(|live| Arc::clone(&live.handle)),
+            patience: patience_seen,
+            pending,
+        };
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            let result = effect::run(&context, &object, wish).await;
+            let _ = me.send(Message::Finished { object, result });
+        });
+    }
+
+    fn finished(&mut self, object: &Object, result: &gantry_model::Result<()>) {
+        let Some(slot) = self.slots.get_mut(object) else {
+            return;
+        };
+        let Some(active) = slot.active.take() else {
+            return;
+        };
+        for reply in active.replies {
+            let _ = reply.send(result.clone());
+        }
+        if let (Some((run, exit)), Object::Container(id)) = (slot.deferred.take(), object) {
+            self.exited(&id.clone(), run, exit);
+        }
+        if let (Object::Container(id), Wish::Start) = (object, active.wish) {
+            self.serve_late(&id.clone(), result);
+            if result
+                .as_ref()
+                .is_err_and(|error| error.kind != gantry_model::ErrorKind::NotModified)
+            {
+                self.remove_if_asked(id);
+            }
+        }
+        self.next(object);
+    }
+
+    fn settled(&mut self, id: &gantry_model::ContainerId) {
+        let object = Object::Container(id.clone());
+        if let Some(slot) = self.slots.get_mut(&object) {
+            slot.finishing = false;
+        }
+        self.inner.ledger.settle(id, true);
+        self.remove_if_asked(id);
+        self.next(&object);
+    }
+
+    /// `--rm`: after its run, or after a start that failed.
+    fn remove_if_asked(&mut self, id: &gantry_model::ContainerId) {
+        if self
+            .inner
+            .container(id)
+            .is_ok_and(|container| container.spec.auto_remove)
+        {
+            let how = crate::RemoveContainer {
+                force: false,
+                volumes: true,
+            };
+            let (reply, _) = tokio::sync::oneshot::channel();
+            self.wish(Object::Container(id.clone()), Wish::Remove(how), reply);
+        }
+    }
+
+    /// Begins what waited for its turn.
+    fn next(&mut self, object: &Object) {
+        while let Some(slot) = self.slots.get_mut(object) {
+            if slot.active.is_some() || slot.finishing {
+                return;
+            }
+            let Some((wish, reply)) = slot.waiting.pop_front() else {
+                return;
+            };
+            self.wish(object.clone(), wish, reply);
+        }
+    }
+}
+
+/// The shorter time wins.
+fn hurry(active: &Active, wish: Wish) {
+    if let Wish::Stop {
+        timeout: Some(timeout),
+    } = wish
+    {
+        let until = Instant::now() + timeout.min(std::time::Duration::from_secs(86_400 * 365));
+        active.patience.send_if_modified(|patience| {
+            let sooner = until < *patience;
+            *patience = until.min(*patience);
+            sooner
+        });
+    }
+}
+
+/// A moment nobody lives to see.
+fn far() -> Instant {
+    Instant::now() + std::time::Duration::from_secs(86_400 * 365 * 30)
+}
+
+async fn next_event(live: Option<&mut super::Live>) -> SupervisorEvent {
+    match live {
+        Some(live) => live.events.recv().await.unwrap_or(SupervisorEvent::Gone),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,400 @@
+//! Start-up: what the records say, what supervisors are found, and what follows. The truth is known before the doors
+//! open; slow clean-up goes on behind them, each by its owner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_model::container::Container;
+use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::sandbox::Sandbox;
+use gantry_model::state::{Move, State};
+use gantry_model::supervisor::{Exit, Recovered, TaskRecord, TaskState};
+use gantry_model::{ContainerId, Result, SandboxId};
+use tokio::sync::oneshot;
+
+use crate::RemoveContainer;
+use crate::change::Item;
+use crate::effect::{self, network};
+use crate::inner::{DRIVER_TIMEOUT, Inner};
+use crate::networks;
+use crate::owner::{Key, Live, Message, Object, Wish};
+
+/// How long a supervisor that was never committed may take to end by itself.
+const UNCOMMITTED: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
+    let mut found: BTreeMap<SandboxId, Recovered> = inner
+        .supervisors
+        .recover()
+        .await?
+        .into_iter()
+        .map(|one| (one.id.clone(), one))
+        .collect();
+    let operations: Vec<Operation> = inner.ledger.read().operations.values().cloned().collect();
+    networks(inner).await;
+    let sandboxes: Vec<Arc<Sandbox>> = inner.ledger.read().sandboxes.values().cloned().collect();
+    for sandbox in sandboxes {
+        match found.remove(&sandbox.id) {
+            Some(one) if one.alive && one.committed && !one.stale => {
+                adopt(inner, &sandbox, one).await?
+            }
+            other => bury(inner, &sandbox, other).await?,
+        }
+    }
+    for stray in found.into_values() {
+        end_stray(inner, stray).await;
+    }
+    half_made(inner, &operations).await?;
+    removals(inner);
+    Inner::collect_soon(inner);
+    Ok(())
+}
+
+/// A live supervisor: its owner gets it, and its containers' records are brought up to what it says. Exits that
+/// happened meanwhile come as its events.
+async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<()> {
+    let (Some(handle), Some(events)) = (one.handle, one.events) else {
+        return Ok(());
+    };
+    let key = match &sandbox.container {
+        Some(container) => Key::Container(container.clone()),
+        None => Key::Pod(sandbox.id.clone()),
+    };
+    if sandbox.pod.is_some() && sandbox.state == State::Created {
+        // The answer was never given; the caller will ask again and is better off with a whole pod.
+        let call = inner.call(DRIVER_TIMEOUT);
+        let _ = handle.shutdown(&call).await;
+        return bury(inner, sandbox, None).await;
+    }
+    let owner = inner.owner(&key);
+    let mut change = inner.change();
+    if sandbox.state != State::Running {
+        let up = Sandbox {
+            state: State::Running,
+            ..sandbox.clone()
+        };
+        change = change.sandbox(up);
+    }
+    for task in &one.tasks {
+        if let Some(record) = caught_up(inner, task) {
+            change = change.container(record);
+        }
+    }
+    inner.ledger.write(change).await?;
+    let _ = owner.send(Message::Up(Live {
+        id: sandbox.id.clone(),
+        handle,
+        events,
+    }));
+    Ok(())
+}
+
+/// The record of a container whose start was cut off after it had been let go.
+fn caught_up(inner: &Inner, task: &TaskRecord) -> Option<Container> {
+    let container = inner.container(&task.id).ok()?;
+    let run = container.run.as_ref()?;
+    if run.number != task.run || container.state.is_live() || task.state == TaskState::Created {
+        return None;
+    }
+    let mut record = (*container).clone();
+    if run.exit.is_some() {
+        return None;
+    }
+    record.state = record.state.after(Move::Started).ok()?;
+    if let Some(run) = &mut record.run {
+        run.started_at = task.started_at;
+        run.pid = task.pid;
+    }
+    Some(record)
+}
+
+/// No supervisor lives: every run in the sandbox has ended, and what it held is freed.
+async fn bury(inner: &Arc<Inner>, sandbox: &Sandbox, one: Option<Recovered>) -> Result<()> {
+    let tasks: Vec<TaskRecord> = match &one {
+        Some(one) if !one.stale => one.tasks.clone(),
+        _ => Vec::new(),
+    };
+    let mut change = inner.change();
+    for container in runs_in(inner, &sandbox.id) {
+        change = ended(inner, change, &container, &tasks);
+    }
+    let mut down = sandbox.clone();
+    down.state = State::Exited;
+    if sandbox.state == State::Running {
+        "its supervisor is gone".clone_into(&mut down.reason);
+    }
+    // A pod nobody was told of is gone altogether; others stay until they are removed.
+    let forget = sandbox.pod.is_none() || sandbox.state == State::Created;
+    inner.ledger.write(change.sandbox(down)).await?;
+    let (inner, sandbox) = (Arc::clone(inner), sandbox.clone());
+    tokio::spawn(async move { free(&inner, &sandbox, forget).await });
+    Ok(())
+}
+
+fn ended(
+    inner: &Inner,
+    change: crate::change::Change,
+    container: &Container,
+    tasks: &[TaskRecord],
+) -> crate::change::Change {
+    let mut record = container.clone();
+    let Some(run) = &mut record.run else {
+        return change;
+    };
+    let told = tasks
+        .iter()
+        .find(|task| task.id == container.id && task.run == run.number);
+    let exit = told.and_then(|task| task.exit.clone());
+    let was_live = container.state.is_live();
+    run.exit = Some(exit.unwrap_or_else(|| {
+        "its supervisor died, how the run ended is not known".clone_into(&mut run.error);
+        Exit {
+            code: 255,
+            at: inner.now(),
+            unknown: true,
+            ..Exit::default()
+        }
+    }));
+    run.pid = 0;
+    if !was_live {
+        return change.container(record);
+    }
+    record.state = State::Exited;
+    let code = record.exit().map_or(255, |exit| exit.code).to_string();
+    change
+        .container_event("die", &record, &[("exitCode", code)])
+        .container(record)
+}
+
+async fn free(inner: &Arc<Inner>, sandbox: &Sandbox, forget: bool) {
+    let call = inner.call(DRIVER_TIMEOUT);
+    network::leave_all(inner, &call, &sandbox.id).await;
+    discard_when_dead(inner, &sandbox.id, &sandbox.cgroup).await;
+    let containers = match &sandbox.container {
+        Some(id) => inner.container(id).into_iter().collect(),
+        None => inner.containers_of(&sandbox.id),
+    };
+    for container in &containers {
+        effect::volume::release(inner, &call, container).await;
+    }
+    if forget {
+        if sandbox.pod.is_some()
+            && let Err(error) = inner
+                .host
+                .remove_dir(&inner.container_dir(sandbox.id.as_str()))
+                .await
+        {
+            tracing::warn!(sandbox = %sandbox.id, %error, "removing a sandbox's folder");
+        }
+        let change = inner.change().with(Item::NoSandbox(sandbox.id.clone()));
+        if let Err(error) = inner.ledger.write(change).await {
+            tracing::error!(sandbox = %sandbox.id, %error, "recording that a sandbox is gone");
+        }
+    }
+    for container in containers {
+        inner.ledger.settle(&container.id, true);
+        if container.spec.auto_remove && container.pod.is_none() {
+            wish(
+                inner,
+                &container.id,
+                Wish::Remove(RemoveContainer {
+                    force: false,
+                    volumes: true,
+                }),
+            );
+        }
+    }
+}
+
+/// A supervisor nobody has a record of: told to end.
+async fn end_stray(inner: &Arc<Inner>, stray: Recovered) {
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        if let Some(handle) = &stray.handle
+            && let Err(error) = handle.shutdown(&inner.call(DRIVER_TIMEOUT)).await
+        {
+            tracing::warn!(sandbox = %stray.id, %error, "ending a supervisor nobody knows");
+        }
+        let cgroup = format!("{}/{}", inner.config.cgroup_parent, stray.id.short());
+        discard_when_dead(&inner, &stray.id, &cgroup).await;
+    });
+}
+
+/// One that was never committed ends by itself as soon as it has seen its birth pipe close.
+async fn discard_when_dead(inner: &Arc<Inner>, id: &SandboxId, cgroup: &str) {
+    let call = inner.call(DRIVER_TIMEOUT);
+    let until = tokio::time::Instant::now() + UNCOMMITTED;
+    loop {
+        match inner.supervisors.discard(&call, id, cgroup).await {
+            Err(error)
+                if error.kind == gantry_model::ErrorKind::Conflict
+                    && tokio::time::Instant::now() < until =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => return tracing::warn!(sandbox = %id, %error, "clearing away a sandbox"),
+            Ok(()) => return,
+        }
+    }
+}
+
+fn runs_in(inner: &Inner, sandbox: &SandboxId) -> Vec<Arc<Container>> {
+    let tables = inner.ledger.read();
+    let all = tables
+        .containers
+        .values()
+        .map(|seen| Arc::clone(&seen.borrow().container));
+    all.filter(|container| {
+        container
+            .run
+            .as_ref()
+            .is_some_and(|run| run.sandbox == *sandbox && run.exit.is_none())
+    })
+    .collect()
+}
+
+/// Operations that were cut off: what is half made is unmade; of the rest the sandboxes and records above tell all.
+async fn half_made(inner: &Arc<Inner>, operations: &[Operation]) -> Result<()> {
+    let call = inner.call(DRIVER_TIMEOUT);
+    for operation in operations {
+        let mut change = inner.change().with(Item::NoOperation(operation.id.clone()));
+        match operation.kind {
+            OperationKind::CreateContainer => {
+                if let Some(container) = ContainerId::parse(&operation.object)
+                    .ok()
+                    .and_then(|id| inner.container(&id).ok())
+                {
+                    if let Err(error) = effect::remove::unmake(inner, &call, &container).await {
+                        tracing::warn!(container = %container.id, %error, "unmaking a half-made container");
+                        continue;
+                    }
+                    change = change.with(Item::NoContainer(container.id.clone()));
+                }
+            }
+            OperationKind::CreateVolume => {
+                let volume = inner
+                    .ledger
+                    .read()
+                    .volumes
+                    .get(&operation.object)
+                    .filter(|v| !v.made)
+                    .cloned();
+                if let Some(volume) = volume {
+                    let driver = inner.drivers.volume(&volume.driver);
+                    if let Ok(driver) = driver
+                        && let Err(error) = driver.remove(&call, &volume).await
+                    {
+                        tracing::warn!(volume = %volume.name, %error, "unmaking a half-made volume");
+                        continue;
+                    }
+                    change = change.with(Item::NoVolume(volume.name.clone()));
+                }
+            }
+            _ => {}
+        }
+        inner.ledger.write(change).await?;
+    }
+    Ok(())
+}
+
+/// Removals that were cut off go on.
+fn removals(inner: &Arc<Inner>) {
+    let removing: Vec<ContainerId> = {
+        let tables = inner.ledger.read();
+        let all = tables
+            .containers
+            .values()
+            .map(|seen| Arc::clone(&seen.borrow().container));
+        all.filter(|container| container.state == State::Removing)
+            .map(|container| container.id.clone())
+            .collect()
+    };
+    for id in removing {
+        wish(
+            inner,
+            &id,
+            Wish::Remove(RemoveContainer {
+                force: true,
+                volumes: false,
+            }),
+        );
+    }
+}
+
+fn wish(inner: &Arc<Inner>, id: &ContainerId, wish: Wish) {
+    let (reply, _) = oneshot::channel();
+    if let Ok(owner) = inner.owner_of(id) {
+        let _ = owner.send(Message::Wish {
+            object: Object::Container(id.clone()),
+            wish,
+            reply,
+        });
+    }
+}
+
+/// The predefined networks exist, and the kernel agrees with the records.
+async fn networks(inner: &Arc<Inner>) {
+    for (name, driver) in networks::PREDEFINED {
+        let known = inner
+            .ledger
+            .read()
+            .networks
+            .values()
+            .any(|network| network.spec.name == name);
+        if known {
+            continue;
+        }
+        let spec = gantry_model::network::NetworkSpec {
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            ..Default::default()
+        };
+        if let Err(error) = networks::create(inner, spec, true).await {
+            tracing::warn!(network = name, %error, "making a predefined network");
+        }
+    }
+    let (all, endpoints) = {
+        let tables = inner.ledger.read();
+        let all: Vec<_> = tables
+            .networks
+            .values()
+            .map(|network| (**network).clone())
+            .collect();
+        let endpoints: Vec<_> = tables
+            .endpoints
+            .values()
+            .map(|endpoint| (**endpoint).clone())
+            .collect();
+        (all, endpoints)
+    };
+    let drivers: std::collections::BTreeSet<&str> = all
+        .iter()
+        .map(|network| network.spec.driver.as_str())
+        .collect();
+    for name in drivers {
+        let Ok(driver) = inner.drivers.network(name) else {
+            continue;
+        };
+        let mine: Vec<_> = all
+            .iter()
+            .filter(|network| network.spec.driver == name)
+            .cloned()
+            .collect();
+        let on_mine = |e: &&gantry_model::network::Endpoint| {
+            mine.iter().any(|network| network.id == e.network)
+        };
+        let endpoints: Vec<_> = endpoints.iter().filter(on_mine).cloned().collect();
+        match driver
+            .reconcile(&inner.call(DRIVER_TIMEOUT), &mine, &endpoints)
+            .await
+        {
+            Ok(did) => did
+                .iter()
+                .for_each(|line| tracing::info!(driver = name, "{line}")),
+            Err(error) => {
+                tracing::warn!(driver = name, %error, "making the kernel agree with the records")
+            }
+        }
+    }
+}
