@@ -17,7 +17,7 @@ pub fn find(node: &Node) -> Vec<String> {
         left.push(format!("process {pid}: {line}"));
     }
     left.extend(
-        mounts(node)
+        mounts(node.dir())
             .into_iter()
             .map(|m| format!("mount {}", m.display())),
     );
@@ -41,8 +41,31 @@ pub fn find(node: &Node) -> Vec<String> {
 
 /// Supervisors, containers and helpers, known by the test's folder on their command line or by their cgroup.
 fn processes(node: &Node) -> Vec<(i32, String)> {
-    let folder = node.dir().display().to_string();
-    let own = [std::process::id(), if node.runs() { node.pid() } else { 0 }];
+    let daemon = if node.runs() {
+        i32::try_from(node.pid()).unwrap_or(0)
+    } else {
+        0
+    };
+    let mut found = matching(|line, cgroups| {
+        let in_cgroup = || {
+            cgroups()
+                .lines()
+                .any(|l| l.split('/').any(|part| is_ours(part, &node.instance)))
+        };
+        line.contains(&node.dir().display().to_string()) || in_cgroup()
+    });
+    found.retain(|(pid, _)| *pid != daemon);
+    found
+}
+
+/// Processes with a text on their command line, with that line.
+#[must_use]
+pub fn processes_of(text: &str) -> Vec<(i32, String)> {
+    matching(|line, _| line.contains(text))
+}
+
+/// Processes but this one whose command line, or cgroups on demand, please `wanted`.
+fn matching(wanted: impl Fn(&str, &dyn Fn() -> String) -> bool) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry
@@ -52,16 +75,13 @@ fn processes(node: &Node) -> Vec<(i32, String)> {
         else {
             continue;
         };
-        if own.contains(&pid.unsigned_abs()) {
+        if pid.unsigned_abs() == std::process::id() {
             continue;
         }
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let cgroups = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
-        let in_cgroup = cgroups
-            .lines()
-            .any(|l| l.split('/').any(|part| is_ours(part, &node.instance)));
-        if line.contains(&folder) || in_cgroup {
+        let cgroups = || fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        if wanted(&line, &cgroups) {
             found.push((pid, line));
         }
     }
@@ -74,14 +94,13 @@ fn is_ours(name: &str, instance: &str) -> bool {
         .any(|part| part == instance)
 }
 
-fn mounts(node: &Node) -> Vec<PathBuf> {
-    let folder = node.dir().display().to_string();
+fn mounts(folder: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let point = |line: &str| line.split(' ').nth(4).map(PathBuf::from);
     table
         .lines()
         .filter_map(point)
-        .filter(|p| p.starts_with(&folder))
+        .filter(|p| p.starts_with(folder))
         .collect()
 }
 
@@ -160,23 +179,8 @@ fn names_container(line: &str) -> bool {
 
 /// Ends and removes whatever a failed test has left: processes, mounts, cgroups.
 pub fn sweep(node: &Node) {
-    for _ in 0..10 {
-        let left = processes(node);
-        if left.is_empty() {
-            break;
-        }
-        for (pid, _) in left {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = crate::wait::until(
-            "processes to end",
-            std::time::Duration::from_secs(2),
-            || processes(node).is_empty(),
-        );
-    }
-    for mount in mounts(node).iter().rev() {
-        let _ = Command::new("umount").arg("-l").arg(mount).output();
-    }
+    end_all(|| processes(node));
+    unmount(node.dir());
     for top in instance_cgroups(node) {
         let mut folders = vec![top.clone()];
         walk(&top, &mut |path| folders.push(path.to_path_buf()));
@@ -185,6 +189,32 @@ pub fn sweep(node: &Node) {
         for folder in folders {
             let _ = fs::remove_dir(folder);
         }
+    }
+}
+
+/// The same for another daemon that keeps everything in one folder.
+pub fn sweep_folder(folder: &Path) {
+    end_all(|| processes_of(&folder.display().to_string()));
+    unmount(folder);
+}
+
+fn end_all(find: impl Fn() -> Vec<(i32, String)>) {
+    for _ in 0..10 {
+        let left = find();
+        if left.is_empty() {
+            break;
+        }
+        for (pid, _) in left {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let limit = std::time::Duration::from_secs(2);
+        let _ = crate::wait::until("processes to end", limit, || find().is_empty());
+    }
+}
+
+fn unmount(folder: &Path) {
+    for mount in mounts(folder).iter().rev() {
+        let _ = Command::new("umount").arg("-l").arg(mount).output();
     }
 }
 
