@@ -40,7 +40,7 @@ impl Peer {
         let child = net.run(move || command.spawn())?;
         Ok(Self {
             dir,
-            net,
+            _net: net,
             version,
             child,
         })
