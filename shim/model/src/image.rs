@@ -182,7 +182,7 @@ pub struct Loaded {
 }
 
 /// A stream of bytes that somebody sends.
-pub type ByteStream = Pin<Box<dyn stream::ByteRead + Send>>;
+pub type ByteStream = Pin<Box<dyn stream::ByteRead + Send + Unpin>>;
 
 /// The one property of a byte stream the service needs, without naming an I/O library.
 pub mod stream {
