@@ -18,6 +18,14 @@ struct Package {
     id: String,
     name: String,
     manifest_path: String,
+    dependencies: Vec<Declared>,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    name: String,
+    kind: Option<String>,
+    optional: bool,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +56,8 @@ pub(super) struct Graph {
     edges: BTreeMap<String, BTreeSet<String>>,
     /// Workspace crates and their folders below the root.
     members: BTreeMap<String, String>,
+    /// What a workspace crate needs whatever features are asked for.
+    required: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Graph {
@@ -68,6 +78,14 @@ impl Graph {
                 .display()
                 .to_string();
             graph.members.insert(package.name.clone(), folder);
+            let needed = package
+                .dependencies
+                .iter()
+                .filter(|d| d.kind.is_none() && !d.optional);
+            graph.required.insert(
+                package.name.clone(),
+                needed.map(|d| d.name.clone()).collect(),
+            );
         }
         for node in &data.resolve.nodes {
             let Some(from) = names.get(node.id.as_str()) else {
@@ -89,6 +107,15 @@ impl Graph {
         self.members
             .iter()
             .map(|(name, folder)| (name.as_str(), folder.as_str()))
+    }
+
+    /// What a crate needs without any feature.
+    pub(super) fn required(&self, from: &str) -> impl Iterator<Item = &str> {
+        self.required
+            .get(from)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
     }
 
     /// What a crate names itself.
@@ -128,20 +155,22 @@ impl Graph {
 
     #[cfg(test)]
     pub(super) fn of(members: &[(&str, &str)], edges: &[(&str, &[&str])]) -> Self {
+        let edges: BTreeMap<String, BTreeSet<String>> = edges
+            .iter()
+            .map(|(from, to)| {
+                (
+                    (*from).to_owned(),
+                    to.iter().map(|t| (*t).to_owned()).collect(),
+                )
+            })
+            .collect();
         Self {
             members: members
                 .iter()
                 .map(|(n, f)| ((*n).to_owned(), (*f).to_owned()))
                 .collect(),
-            edges: edges
-                .iter()
-                .map(|(from, to)| {
-                    (
-                        (*from).to_owned(),
-                        to.iter().map(|t| (*t).to_owned()).collect(),
-                    )
-                })
-                .collect(),
+            required: edges.clone(),
+            edges,
         }
     }
 }
