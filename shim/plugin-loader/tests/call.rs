@@ -1,4 +1,5 @@
 //! Calls through the C border, of C and of Rust plugins.
+#![allow(clippy::unwrap_used)] // these are tests, helpers and all
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

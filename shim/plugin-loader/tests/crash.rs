@@ -1,4 +1,5 @@
 //! The mark after a process died inside a plugin, by every way there is.
+#![allow(clippy::unwrap_used)] // these are tests, helpers and all
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -1,4 +1,5 @@
 //! The way of a library into the process: what is refused, and that nothing of a refused one has run.
+#![allow(clippy::unwrap_used)] // these are tests, helpers and all
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
