@@ -7,44 +7,61 @@ use crate::pending::Pending;
 use gantry_sys::namespace::{self, Forked};
 use gantry_sys::process;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Clones the first process of a container and returns at once.
 ///
 /// # Errors
 /// A configuration that cannot be right, or a clone that failed. Everything later comes from [`Pending::poll`].
 pub fn create(launch: &Launch<'_>) -> std::result::Result<Pending, LaunchError> {
-    let plan = child::Plan::new(launch)?;
+    child::check(launch)?;
     let cgroup = prepare_group(launch)?;
     let (ours, theirs) = report_pair()?;
     let flags = own_namespaces(launch)?;
-    let pid_path = namespace_path(launch.spec, LinuxNamespaceType::Pid).map(open_namespace).transpose()?;
+    let pid_path = namespace_path(launch.spec, LinuxNamespaceType::Pid)
+        .map(open_namespace)
+        .transpose()?;
     let join_pid = launch.join.pid.or(pid_path.as_ref().map(AsFd::as_fd));
-    let forked = fork_into(join_pid, namespace::PID, flags, cgroup.as_ref().map(AsFd::as_fd))?;
+    let forked = fork_into(
+        join_pid,
+        namespace::PID,
+        flags,
+        cgroup.as_ref().map(AsFd::as_fd),
+    )?;
     match forked {
-        Forked::Child => child::run_container(launch, &plan, flags, cgroup.is_some(), &theirs),
+        Forked::Child => child::run_container(launch, flags, cgroup.is_some(), &theirs),
         Forked::Parent(pid, pidfd) => Ok(Pending::new(pid, pidfd, ours)),
     }
 }
 
 /// On v2 the group must be there before the clone; on v1 the child makes and enters it, off the caller's path.
 fn prepare_group(launch: &Launch<'_>) -> Result<Option<OwnedFd>> {
-    let Some(group) = launch.cgroup.group else { return Ok(None) };
+    let Some(group) = launch.cgroup.group else {
+        return Ok(None);
+    };
     if group.version() == gantry_sys::cgroup::Version::V1 || launch.cgroup.external {
         return Ok(None);
     }
     group.create().kind(FailureKind::Cgroup)?;
-    group.set(&crate::limits(launch.spec)?).kind(FailureKind::Cgroup)?;
+    group
+        .set(&crate::limits(launch.spec)?)
+        .kind(FailureKind::Cgroup)?;
     group.open_v2().kind(FailureKind::Cgroup)
 }
 
 /// A seqpacket pair: our end non-blocking, the child's blocking.
 pub(crate) fn report_pair() -> Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+    let pair = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    );
     let (ours, theirs) = pair.map_err(|e| gantry_sys::Error::new("make report socket", e))?;
     let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
-    nix::fcntl::fcntl(&ours, flags).map_err(|e| gantry_sys::Error::new("set report socket non-blocking", e))?;
+    nix::fcntl::fcntl(&ours, flags)
+        .map_err(|e| gantry_sys::Error::new("set report socket non-blocking", e))?;
     Ok((ours, theirs))
 }
 
@@ -79,11 +96,17 @@ pub(crate) fn fork_into(
 /// Which namespaces the clone makes. The cgroup namespace is made later, from inside the container's group.
 fn own_namespaces(launch: &Launch<'_>) -> Result<i32> {
     let mut flags = namespace::MOUNT;
-    let list = launch.spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    let list = launch
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.namespaces().as_ref());
     for item in list.into_iter().flatten() {
         let (flag, joined) = match item.typ() {
             LinuxNamespaceType::Mount if item.path().is_some() => {
-                return Err(LaunchError::unsupported("joining a mount namespace by path"));
+                return Err(LaunchError::unsupported(
+                    "joining a mount namespace by path",
+                ));
             }
             LinuxNamespaceType::Network => (namespace::NET, launch.join.net),
             LinuxNamespaceType::Ipc => (namespace::IPC, launch.join.ipc),
@@ -102,15 +125,15 @@ fn own_namespaces(launch: &Launch<'_>) -> Result<i32> {
 
 /// The path a configuration gives for one kind of namespace.
 pub(crate) fn namespace_path(spec: &Spec, kind: LinuxNamespaceType) -> Option<&std::path::Path> {
-    let list = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref())?;
-    list.iter().find(|n| n.typ() == kind).and_then(|n| n.path().as_deref())
+    let list = spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.namespaces().as_ref())?;
+    list.iter()
+        .find(|n| n.typ() == kind)
+        .and_then(|n| n.path().as_deref())
 }
 
 pub(crate) fn open_namespace(path: &std::path::Path) -> Result<OwnedFd> {
     namespace::open_path(&path.to_string_lossy()).kind(FailureKind::Namespace)
-}
-
-/// Descriptors of the caller that the child still needs.
-pub(crate) fn raw(fds: &[Option<BorrowedFd<'_>>]) -> Vec<i32> {
-    fds.iter().flatten().map(AsRawFd::as_raw_fd).collect()
 }

@@ -63,7 +63,11 @@ pub(crate) type Result<T> = std::result::Result<T, LaunchError>;
 
 impl LaunchError {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), errno: 0 }
+        Self {
+            kind,
+            message: message.into(),
+            errno: 0,
+        }
     }
 
     pub(crate) fn spec(message: impl Into<String>) -> Self {
@@ -83,12 +87,20 @@ pub(crate) trait Kind<T> {
 
 impl<T> Kind<T> for gantry_sys::Result<T> {
     fn kind(self, kind: FailureKind) -> Result<T> {
-        self.map_err(|e| LaunchError { kind, message: e.to_string(), errno: e.errno() as i32 })
+        self.map_err(|e| LaunchError {
+            kind,
+            message: e.to_string(),
+            errno: e.errno() as i32,
+        })
     }
 }
 
 impl From<gantry_sys::Error> for LaunchError {
     fn from(e: gantry_sys::Error) -> Self {
-        Self { kind: FailureKind::System, message: e.to_string(), errno: e.errno() as i32 }
+        Self {
+            kind: FailureKind::System,
+            message: e.to_string(),
+            errno: e.errno() as i32,
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 /// # Errors
 /// `Gone` when the container has ended; a clone that failed. Everything later comes from [`Pending::poll`].
 pub fn exec(launch: &ExecLaunch<'_>) -> std::result::Result<Pending, LaunchError> {
-    let filter = launch.seccomp.map(child::filter).transpose()?;
+    child::check_process(launch.process)?;
     let cgroup = match launch.group {
         Some(group) if group.version() == Version::V2 => {
             group.create().kind(FailureKind::Cgroup)?;
@@ -23,13 +23,22 @@ pub fn exec(launch: &ExecLaunch<'_>) -> std::result::Result<Pending, LaunchError
         _ => None,
     };
     let (ours, theirs) = report_pair()?;
-    let forked = fork_into(Some(launch.target), namespace::PID, 0, cgroup.as_ref().map(AsFd::as_fd));
+    let forked = fork_into(
+        Some(launch.target),
+        namespace::PID,
+        0,
+        cgroup.as_ref().map(AsFd::as_fd),
+    );
     match forked.map_err(|e| if e.errno == libc::ESRCH { gone(e) } else { e })? {
-        Forked::Child => child::run_exec(launch, filter.as_ref(), cgroup.is_some(), &theirs),
+        Forked::Child => child::run_exec(launch, cgroup.is_some(), &theirs),
         Forked::Parent(pid, pidfd) => Ok(Pending::new(pid, pidfd, ours)),
     }
 }
 
 fn gone(error: LaunchError) -> LaunchError {
-    LaunchError { kind: FailureKind::Gone, message: "container has ended".into(), ..error }
+    LaunchError {
+        kind: FailureKind::Gone,
+        message: "container has ended".into(),
+        ..error
+    }
 }

@@ -26,6 +26,8 @@ pub struct Pending {
     /// The child's pidfd.
     pub pidfd: OwnedFd,
     report: OwnedFd,
+    /// Whether [`Pending::go`] was said: before it, a closed socket means a dead child.
+    told: bool,
 }
 
 /// What a ready child has sent.
@@ -59,7 +61,12 @@ impl AsFd for Pending {
 
 impl Pending {
     pub(crate) fn new(pid: i32, pidfd: OwnedFd, report: OwnedFd) -> Self {
-        Self { pid, pidfd, report }
+        Self {
+            pid,
+            pidfd,
+            report,
+            told: false,
+        }
     }
 
     /// Takes the next thing the child has said. Never blocks.
@@ -82,16 +89,27 @@ impl Pending {
                 console: fds.next(),
             })),
             Some((b'E', text)) => Err(serde_json::from_slice(text).unwrap_or_else(|_| {
-                LaunchError::new(FailureKind::System, String::from_utf8_lossy(text).into_owned())
+                LaunchError::new(
+                    FailureKind::System,
+                    String::from_utf8_lossy(text).into_owned(),
+                )
             })),
-            Some(_) => Err(LaunchError::new(FailureKind::System, "container child sent an unknown packet")),
+            Some(_) => Err(LaunchError::new(
+                FailureKind::System,
+                "container child sent an unknown packet",
+            )),
         }
     }
 
     /// The socket has no writer any more: the child was executed over, or died before.
     fn closed(&self) -> Result<Progress, LaunchError> {
-        // A child that dies without a word (killed, out of memory) closes the same way; the pidfd tells them apart
-        // soon after, and its exit code is then all there is to say.
+        if !self.told {
+            return Err(LaunchError::new(
+                FailureKind::System,
+                "the container's child died before it was ready",
+            ));
+        }
+        // A child killed between go and exec closes the same way; its exit code is then all there is to say.
         Ok(Progress::Running)
     }
 
@@ -108,6 +126,7 @@ impl Pending {
     /// # Errors
     /// EPIPE when the child is gone.
     pub fn go(&mut self) -> Result<(), LaunchError> {
+        self.told = true;
         self.say(b"g")
     }
 

@@ -36,12 +36,22 @@ pub fn update_limits(r: &LinuxResources) -> std::result::Result<Limits, LaunchEr
         l.cpuset_mems = c.mems().clone().filter(|t| !t.is_empty());
     }
     l.pids = r.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit);
-    l.blkio_weight = r.block_io().as_ref().and_then(|b| b.weight()).filter(|w| *w > 0);
+    l.blkio_weight = r
+        .block_io()
+        .as_ref()
+        .and_then(|b| b.weight())
+        .filter(|w| *w > 0);
     for page in r.hugepage_limits().iter().flatten() {
-        l.hugepages.push((page.page_size().clone(), page.limit().max(0).cast_unsigned()));
+        l.hugepages.push((
+            page.page_size().clone(),
+            page.limit().max(0).cast_unsigned(),
+        ));
     }
     if let Some(unified) = r.unified() {
-        l.unified = unified.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        l.unified = unified
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         l.unified.sort();
     }
     if let Some(devices) = r.devices() {
@@ -59,7 +69,9 @@ fn device_rule(d: &LinuxDeviceCgroup) -> Result<DeviceRule> {
     };
     let number = |n: Option<i64>| match n {
         None | Some(-1) => Ok(None),
-        Some(n) => u32::try_from(n).map(Some).map_err(|_| LaunchError::spec(format!("device number {n}"))),
+        Some(n) => u32::try_from(n)
+            .map(Some)
+            .map_err(|_| LaunchError::spec(format!("device number {n}"))),
     };
     let access = d.access().as_deref().unwrap_or("rwm");
     Ok(DeviceRule {
@@ -82,7 +94,10 @@ mod tests {
         let json = r#"{"memory":{"limit":1048576,"swap":2097152},"cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"},
             "pids":{"limit":7},"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rw"}]}"#;
         let l = update_limits(&serde_json::from_str(json).unwrap()).unwrap();
-        assert_eq!((l.memory, l.memory_swap, l.pids), (Some(1_048_576), Some(2_097_152), Some(7)));
+        assert_eq!(
+            (l.memory, l.memory_swap, l.pids),
+            (Some(1_048_576), Some(2_097_152), Some(7))
+        );
         assert_eq!(l.extra_controllers(), ["cpuset"]);
         let rules = l.devices.unwrap();
         assert_eq!(rules[0], DeviceRule::all(false));

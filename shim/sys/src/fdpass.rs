@@ -95,6 +95,22 @@ pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> Result<Received> {
     })
 }
 
+/// Accepts one connection of a listening unix socket, close-on-exec.
+///
+/// # Errors
+/// EAGAIN on a non-blocking listener without one.
+pub fn accept(listener: impl AsFd) -> Result<OwnedFd> {
+    let flags = nix::sys::socket::SockFlag::SOCK_CLOEXEC;
+    loop {
+        match nix::sys::socket::accept4(listener.as_fd().as_raw_fd(), flags) {
+            // SAFETY: the kernel has just made this descriptor for us; nothing else owns it.
+            Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(Error::new("accept connection", e)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -339,3 +339,13 @@ pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(code) }
 }
+
+/// Sets the NIS domain name of the UTS namespace.
+///
+/// # Errors
+/// EPERM, EINVAL when longer than 64 bytes.
+pub fn set_domain_name(name: &str) -> Result<()> {
+    // SAFETY: pointer and length describe the borrowed string.
+    let ret = unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) };
+    check(ret.into(), || format!("set domain name {name:?}")).map(|_| ())
+}

@@ -1,0 +1,225 @@
+//! The configuration's mounts, in its order: each made detached, its target opened beneath the root, then attached.
+
+use super::options::Options;
+use super::rootfs::{Root, source_error};
+use super::{cgroupfs, devices};
+use crate::error::{FailureKind, Kind, LaunchError, Result};
+use crate::launch::Launch;
+use gantry_sys::beneath::{self, Links};
+use gantry_sys::mount::{self, FsContext, Propagation, RDONLY};
+use oci_spec::runtime::{Mount, Spec};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Magic number of procfs (linux/magic.h).
+const PROC_MAGIC: i64 = 0x9fa0;
+
+/// Files of procfs that may be covered by a bind mount (LXCFS serves them); anything else below /proc is refused,
+/// since a fake there would be trusted by whoever writes labels or sysctls later.
+const PROC_FILES: [&str; 9] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+];
+
+fn options(m: &Mount) -> Result<Options> {
+    Options::parse(m.options().iter().flatten().map(String::as_str))
+}
+
+fn is_bind(m: &Mount, o: &Options) -> bool {
+    o.bind.is_some() || m.typ().as_deref() == Some("bind")
+}
+
+/// Clones the sources of binds that stay connected with the host, by place in the list.
+pub(super) fn clone_propagated(spec: &Spec) -> Result<Vec<Option<OwnedFd>>> {
+    let one = |m: &Mount| -> Result<Option<OwnedFd>> {
+        let o = options(m)?;
+        let connected = matches!(
+            o.propagation,
+            Some((Propagation::Shared | Propagation::Slave, _))
+        );
+        if is_bind(m, &o) && connected {
+            bind_source(m, &o).map(Some)
+        } else {
+            Ok(None)
+        }
+    };
+    spec.mounts().iter().flatten().map(one).collect()
+}
+
+/// Makes and attaches all of them.
+pub(super) fn apply(
+    launch: &Launch<'_>,
+    root: &mut Root,
+    early: Vec<Option<OwnedFd>>,
+    flags: i32,
+) -> Result<()> {
+    let mut early = early.into_iter();
+    let mut has_dev = false;
+    for m in launch.spec.mounts().iter().flatten() {
+        let early = early.next().flatten();
+        has_dev |= m.destination() == Path::new("/dev");
+        let dest = m.destination().display().to_string();
+        one(launch, root, m, early, flags).map_err(|e| LaunchError {
+            kind: if e.kind == FailureKind::System {
+                FailureKind::Mount
+            } else {
+                e.kind
+            },
+            message: format!("mount {dest}: {}", e.message),
+            ..e
+        })?;
+    }
+    if !has_dev {
+        let dev = beneath::mkdir_all(&root.fd, Path::new("/dev"), 0o755, Links::Refuse)
+            .kind(FailureKind::Mount)?;
+        devices::fill(&dev)?;
+    }
+    Ok(())
+}
+
+fn one(
+    launch: &Launch<'_>,
+    root: &mut Root,
+    m: &Mount,
+    early: Option<OwnedFd>,
+    flags: i32,
+) -> Result<()> {
+    let o = options(m)?;
+    let kind = m.typ().as_deref().unwrap_or("bind");
+    if is_bind(m, &o) {
+        let fd = match early {
+            Some(fd) => fd,
+            None => bind_source(m, &o)?,
+        };
+        let target = bind_target(root, m, &fd)?;
+        change(&fd, &o)?;
+        return attach(&fd, &target);
+    }
+    if kind == "cgroup" || kind == "cgroup2" {
+        return cgroupfs::mount(launch, root, m.destination(), o.set, flags);
+    }
+    let source = m
+        .source()
+        .as_ref()
+        .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    let dest = m.destination();
+    let is_dev = dest == Path::new("/dev");
+    // /dev is filled before it becomes read-only.
+    let first = Options {
+        set: if is_dev { o.set & !RDONLY } else { o.set },
+        ..o.clone()
+    };
+    let fd = file_system(kind, &source, &first)?;
+    if is_dev {
+        devices::fill(&fd)?;
+        if o.set & RDONLY != 0 {
+            mount::set_attr(&fd, RDONLY, 0, false)?;
+        }
+    }
+    // A symlink in an image must not send the kernel's own file systems elsewhere.
+    let links = if is_dev || matches!(kind, "proc" | "sysfs") {
+        Links::Refuse
+    } else {
+        Links::InRoot
+    };
+    let target = beneath::mkdir_all(&root.fd, dest, 0o755, links)?;
+    if kind == "proc" {
+        root.proc = Some(
+            fd.try_clone()
+                .map_err(|e| gantry_sys::Error::from_io("keep procfs", &e))?,
+        );
+    } else {
+        refuse_inside_proc(&target, dest)?;
+    }
+    attach(&fd, &target)?;
+    if let Some((how, recursive)) = o.propagation {
+        mount::set_propagation(&fd, how, recursive)?;
+    }
+    Ok(())
+}
+
+fn attach(fd: &OwnedFd, target: &OwnedFd) -> Result<()> {
+    mount::attach(fd, target).kind(FailureKind::Mount)
+}
+
+fn bind_source(m: &Mount, o: &Options) -> Result<OwnedFd> {
+    let source = m
+        .source()
+        .as_deref()
+        .ok_or_else(|| LaunchError::spec("a bind mount without a source"))?;
+    if !source.is_absolute() {
+        return Err(LaunchError::spec(format!(
+            "bind source {} is not absolute",
+            source.display()
+        )));
+    }
+    mount::open_tree_host(source, o.bind.unwrap_or(true)).map_err(|e| source_error(&e, source))
+}
+
+/// The place a bind goes to, made as what its source is.
+fn bind_target(root: &Root, m: &Mount, source: &OwnedFd) -> Result<OwnedFd> {
+    let stat = nix::sys::stat::fstat(source)
+        .map_err(|e| gantry_sys::Error::new("look at bind source", e))?;
+    let dest = m.destination();
+    let target = if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+        beneath::mkdir_all(&root.fd, dest, 0o755, Links::InRoot)?
+    } else {
+        beneath::touch(&root.fd, dest, 0o644, Links::InRoot)?
+    };
+    refuse_inside_proc(&target, dest)?;
+    Ok(target)
+}
+
+/// Asked of the opened target and not of its name, which a symlink may disguise.
+fn refuse_inside_proc(target: &OwnedFd, dest: &Path) -> Result<()> {
+    let fs = nix::sys::statfs::fstatfs(target)
+        .map_err(|e| gantry_sys::Error::new("look at mount target", e))?;
+    if fs.filesystem_type().0 != PROC_MAGIC {
+        return Ok(());
+    }
+    let allowed = PROC_FILES
+        .iter()
+        .any(|f| dest == Path::new("/proc").join(f));
+    if allowed {
+        Ok(())
+    } else {
+        Err(LaunchError::spec("it lies inside procfs"))
+    }
+}
+
+/// Attributes and propagation of a bound tree. Without a wish it is cut off from the host, submounts too.
+pub(super) fn change(fd: &OwnedFd, o: &Options) -> Result<()> {
+    let (how, recursive) = o.propagation.unwrap_or((Propagation::Private, true));
+    mount::set_propagation(fd.as_fd(), how, recursive).kind(FailureKind::Mount)?;
+    if o.set | o.clear != 0 {
+        mount::set_attr(fd, o.set, o.clear & !o.set, false).kind(FailureKind::Mount)?;
+    }
+    if o.set_recursive | o.clear_recursive != 0 {
+        mount::set_attr(fd, o.set_recursive, o.clear_recursive, true).kind(FailureKind::Mount)?;
+    }
+    Ok(())
+}
+
+/// A new file system, detached.
+pub(super) fn file_system(kind: &str, source: &str, o: &Options) -> Result<OwnedFd> {
+    let context = FsContext::open(kind).kind(FailureKind::Mount)?;
+    context
+        .set("source", if source.is_empty() { kind } else { source })
+        .kind(FailureKind::Mount)?;
+    for (key, value) in o.data.iter().filter(|(k, _)| k != "newinstance") {
+        let done = if value.is_empty() {
+            context.set_flag(key)
+        } else {
+            context.set(key, value)
+        };
+        done.kind(FailureKind::Mount)?;
+    }
+    context.mount(o.set).kind(FailureKind::Mount)
+}
