@@ -22,7 +22,7 @@ pub use batch::Batch;
 pub use conntrack::{Flow, forget_udp};
 pub use link::{
     Link, Veth, add_bridge, add_veth, delete_link, find_link, links, set_alias, set_down,
-    set_no_link_local, set_up,
+    set_master, set_no_link_local, set_up,
 };
 pub use message::{Attribute, Attributes, Buffer, Message, attributes, messages};
 pub use port::set_bridge_port;

@@ -109,6 +109,20 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     });
 }
 
+/// Asks that a link becomes a port of the bridge with that index.
+pub fn set_master(batch: &mut Batch, name: &str, bridge: u32) {
+    batch.request(
+        format!("put link {name} on its bridge"),
+        RTM_NEWLINK,
+        0,
+        |b| {
+            header(b, 0, 0, 0, 0);
+            b.string(IFLA_IFNAME, name);
+            b.host_u32(IFLA_MASTER, bridge);
+        },
+    );
+}
+
 /// Asks for an alias, at most 255 bytes.
 pub fn set_alias(batch: &mut Batch, name: &str, alias: &str) {
     batch.request(format!("set alias of link {name}"), RTM_NEWLINK, 0, |b| {

@@ -23,10 +23,10 @@ const SET_DATA_LENGTH: u16 = 7;
 const SET_ID: u16 = 10;
 const SET_FLAG_MAP: u32 = 8;
 
-const ELEMENT_KEY: u16 = 1;
+pub(super) const ELEMENT_KEY: u16 = 1;
 const ELEMENT_DATA: u16 = 2;
 const ELEMENT_USERDATA: u16 = 6;
-const DATA_VALUE: u16 = 1;
+pub(super) const DATA_VALUE: u16 = 1;
 /// Comments are userdata of type 0 in every kind of object but none else is read here (libnftnl
 /// `include/libnftnl/udata.h`): type, length, text with NUL.
 const UDATA_COMMENT: u8 = 0;
@@ -199,7 +199,9 @@ impl Value {
         bytes.resize(start + length, 0);
     }
 
-    pub(super) fn join(values: &[Self]) -> Vec<u8> {
+    /// The bytes of a key or value of these parts, as the kernel keeps and lists them.
+    #[must_use]
+    pub fn join(values: &[Self]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(16);
         values.iter().for_each(|v| v.write(&mut bytes));
         bytes

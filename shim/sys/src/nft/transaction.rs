@@ -3,7 +3,7 @@
 use nix::libc::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
 use super::expression::Expression;
-use super::object::{Chain, Element, Set, comment};
+use super::object::{Chain, DATA_VALUE, ELEMENT_KEY, Element, Set, comment};
 use super::{IPV4, message, number};
 use crate::netlink::{Batch, Buffer, Result, Socket};
 
@@ -150,13 +150,25 @@ impl Transaction {
     /// Adds an element; the very same one again is no error, another value under its key is.
     pub fn add_element(&mut self, table: &str, set: &str, element: &Element<'_>) {
         let what = format!("add an element to set {set} of table {table}");
-        self.element(what, number::NEW_ELEMENT, CREATE, table, set, element);
+        self.element(what, number::NEW_ELEMENT, CREATE, table, set, |b| {
+            element.encode(b)
+        });
     }
 
     /// Deletes an element by its key; fails if it is not there.
     pub fn delete_element(&mut self, table: &str, set: &str, element: &Element<'_>) {
         let what = format!("delete an element of set {set} of table {table}");
-        self.element(what, number::DEL_ELEMENT, 0, table, set, element);
+        self.element(what, number::DEL_ELEMENT, 0, table, set, |b| {
+            element.encode(b)
+        });
+    }
+
+    /// Deletes the element whose key has these bytes, as [`super::elements`] listed it.
+    pub fn delete_raw(&mut self, table: &str, set: &str, key: &[u8]) {
+        let what = format!("delete an element of set {set} of table {table}");
+        self.element(what, number::DEL_ELEMENT, 0, table, set, |b| {
+            b.nest(ELEMENT_KEY, |b| b.attribute(DATA_VALUE, key));
+        });
     }
 
     fn element(
@@ -166,14 +178,12 @@ impl Transaction {
         flags: u16,
         table: &str,
         set: &str,
-        element: &Element<'_>,
+        element: impl FnOnce(&mut Buffer),
     ) {
         self.change(what, kind, flags, |b| {
             b.string(ELEMENT_LIST_TABLE, table);
             b.string(ELEMENT_LIST_SET, set);
-            b.nest(ELEMENT_LIST_ELEMENTS, |b| {
-                b.nest(LIST_ELEMENT, |b| element.encode(b))
-            });
+            b.nest(ELEMENT_LIST_ELEMENTS, |b| b.nest(LIST_ELEMENT, element));
         });
     }
 }
