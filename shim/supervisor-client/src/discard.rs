@@ -1,0 +1,87 @@
+//! Clearing up after a supervisor that is dead: what still runs, its cgroups, its folder and its link. Done twice it is
+//! done once.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_model::call::Call;
+use gantry_model::{Error, Result, SandboxId};
+use gantry_supervisor_proto::files::{self, LOCK};
+use gantry_sys::Errno;
+use gantry_sys::cgroup::{Group, Hierarchies};
+
+use crate::service::{Config, blocking};
+
+/// Between two looks at a cgroup that is being emptied.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// # Errors
+/// `Conflict` while the supervisor is alive; `DeadlineExceeded` when its processes do not end.
+pub(crate) async fn discard(
+    config: &Arc<Config>,
+    call: &Call,
+    id: &SandboxId,
+    cgroup: &str,
+) -> Result<()> {
+    let folder = config.folder(id);
+    if is_alive(&folder)? {
+        return Err(Error::conflict("it is alive"));
+    }
+    let (work, own, cgroup) = (config.clone(), config.own_cgroup(id), cgroup.to_owned());
+    let limit = tokio::time::Instant::now() + call.timeout;
+    loop {
+        let (own, cgroup) = (own.clone(), cgroup.clone());
+        if blocking(move || empty(&[&cgroup, &own])).await? {
+            break;
+        }
+        if tokio::time::Instant::now() > limit {
+            return Err(Error::deadline("processes of its cgroup do not end"));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    let link = work.netns_link(id);
+    blocking(move || {
+        gone(std::fs::remove_file(&link), &link)?;
+        gone(std::fs::remove_dir_all(&folder), &folder)
+    })
+    .await
+}
+
+fn is_alive(folder: &std::path::Path) -> Result<bool> {
+    let path = folder.join(LOCK);
+    match File::options().read(true).write(true).open(&path) {
+        Ok(file) => files::is_locked(&file)
+            .map_err(|e| Error::internal(format!("probe {}: {}", path.display(), e.desc()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::internal(format!("open {}: {e}", path.display()))),
+    }
+}
+
+/// Kills and removes; `false` when something is still ending.
+fn empty(cgroups: &[&str]) -> Result<bool> {
+    let failed = |e: gantry_sys::Error| Error::internal(e.to_string());
+    let hierarchies = Hierarchies::detect().map_err(failed)?;
+    for path in cgroups.iter().filter(|path| !path.is_empty()) {
+        let group =
+            Group::at(&hierarchies, path, &["cpuset", "blkio", "hugetlb"]).map_err(failed)?;
+        if group.kill().map_err(failed)? > 0 {
+            return Ok(false);
+        }
+        match group.remove() {
+            Err(e) if e.errno() == Errno::EBUSY => return Ok(false),
+            other => other.map_err(failed)?,
+        }
+    }
+    Ok(true)
+}
+
+fn gone(done: io::Result<()>, path: &std::path::Path) -> Result<()> {
+    match done {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Error::internal(format!("remove {}: {e}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}

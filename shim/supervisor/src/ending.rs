@@ -1,0 +1,274 @@
+//! Ends: of a process, of a container that is to be forgotten, and of the supervisor itself.
+//!
+//! The order at an exit: reap → kill what is left in its cgroup → read its output to the end (with a deadline) → exit
+//! into its slot → state → tell. Nobody hears of an exit that is not on disk.
+
+use std::time::{Duration, Instant};
+
+use gantry_supervisor_proto::WireError;
+use gantry_supervisor_proto::files;
+use gantry_supervisor_proto::types::{Exit, Nothing};
+use gantry_sys::cgroup::Group;
+use gantry_sys::process::{pidfd_send_signal, try_wait};
+use nix::libc::SIGKILL;
+
+use crate::requests::exited;
+use crate::say;
+use crate::supervisor::Supervisor;
+use crate::task::{Phase, Role, Waiter};
+use crate::unmount;
+
+/// How long output is waited for when somebody outside the container still holds its pipe.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The same for an exec, whose children may go on and keep its pipe as long as they like.
+const DRAIN_EXEC: Duration = Duration::from_secs(2);
+/// Between two looks at a cgroup that is being emptied.
+pub(crate) const AGAIN: Duration = Duration::from_millis(5);
+
+impl Supervisor {
+    /// A pidfd is readable: reap, and begin to drain.
+    pub(crate) fn process_ended(&mut self, key: u32) {
+        // What it said before it ended comes first.
+        self.report_ready(key);
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        let Some((_, pidfd)) = &task.process else {
+            return;
+        };
+        let code = match try_wait(pidfd) {
+            Ok(None) => return,
+            Ok(Some(exit)) => exit.code(),
+            Err(e) => {
+                say(format!("reap {}: {e}", task.name()));
+                255
+            }
+        };
+        task.process = None;
+        if matches!(task.phase, Phase::Making(_)) {
+            // Whoever waited for it has been told by now.
+            return self.forget(key);
+        }
+        let oom = task.group.as_ref().is_some_and(|g| g.oom_kills() > 0);
+        task.exit.get_or_insert(Exit {
+            code,
+            at: gantry_logs::clock::now(),
+            oom: oom && code == 128 + SIGKILL,
+            timed_out: task.timed_out,
+        });
+        let now = Instant::now();
+        let wait = if task.is_container() {
+            DRAIN
+        } else {
+            DRAIN_EXEC
+        };
+        if task.is_container() {
+            task.kill_again = Some(now);
+        } else if !task.timed_out {
+            task.kill_again = None;
+        }
+        task.pending = None;
+        task.phase = Phase::Draining(now + wait);
+        self.try_end(key, now);
+    }
+
+    /// Kills what is in a task's cgroup, and comes again while there is something.
+    pub(crate) fn kill_rest(&mut self, key: u32, now: Instant) {
+        self.thaw(key);
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        let left = task.group.as_ref().map_or(Ok(0), Group::kill).unwrap_or(0);
+        if let (true, Some((_, pidfd))) = (task.timed_out, &task.process) {
+            let _ = pidfd_send_signal(pidfd, SIGKILL);
+        }
+        task.kill_again = (left > 0).then_some(now + AGAIN);
+    }
+
+    /// Ends a draining task when its output is read, or its time is over.
+    pub(crate) fn try_end(&mut self, key: u32, now: Instant) {
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        let Phase::Draining(until) = task.phase else {
+            return;
+        };
+        let killed = task.kill_again.is_none();
+        if !(killed && task.stdio.is_drained()) && now < until {
+            return;
+        }
+        task.kill_again = None;
+        task.stdio.end();
+        task.phase = Phase::Ended;
+        if let (Role::Container { run, slot, .. }, Some(exit)) = (&task.role, &task.exit)
+            && let Err(e) = files::write_exit(slot, *run, exit)
+        {
+            say(format!("write exit of {}: {e}", task.name()));
+        }
+        let event = exited(task).filter(|_| !task.silent);
+        let container = task.is_container();
+        if container {
+            self.write_state();
+        } else if let Some(task) = self.tasks.get(&key) {
+            // Children it left behind may still be in there; then it goes with the container's.
+            let _ = task.group.as_ref().map(Group::remove);
+        }
+        if let Some(event) = event {
+            self.tell(event);
+        }
+    }
+
+    /// Forgets a container; answered when its root is unmounted.
+    pub(crate) fn delete(&mut self, to: Waiter, id: &str) -> Result<(), WireError> {
+        let key = self.container(id)?;
+        let task = self.tasks.get_mut(&key).expect("the key was just found");
+        task.deleting.push(to);
+        if let Some((_, pidfd)) = &task.process {
+            // Freed from the freezer below, if need be.
+            let _ = pidfd_send_signal(pidfd, SIGKILL);
+            self.thaw(key);
+        }
+        self.try_forget(key);
+        Ok(())
+    }
+
+    /// Goes on with forgetting what has ended: an exec when its clients are told, a container when it is asked for.
+    pub(crate) fn try_forget(&mut self, key: u32) {
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        if !task.is_ended() || task.unmounting {
+            return;
+        }
+        if !task.is_container() {
+            if !task.stdio.has_clients() {
+                self.tasks.remove(&key);
+            }
+            return;
+        }
+        if task.deleting.is_empty() {
+            return;
+        }
+        if let Some(rootfs) = task.rootfs.take() {
+            match unmount::in_child(key, rootfs) {
+                Ok(unmount) => {
+                    task.unmounting = true;
+                    self.unmounts.push(unmount);
+                    return;
+                }
+                Err(e) => say(format!("unmount {} in a child: {e}", task.name())),
+            }
+        }
+        self.forget(key);
+    }
+
+    /// An unmounting child has ended.
+    pub(crate) fn unmounted(&mut self, index: usize) {
+        let Some(unmount) = self.unmounts.get(index) else {
+            return;
+        };
+        if matches!(try_wait(&unmount.pidfd), Ok(None)) {
+            return;
+        }
+        let key = self.unmounts.swap_remove(index).task;
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.unmounting = false;
+        }
+        self.try_forget(key);
+    }
+
+    /// Removes all traces of a task.
+    fn forget(&mut self, key: u32) {
+        let Some(task) = self.tasks.remove(&key) else {
+            return;
+        };
+        if let Some(group) = &task.group
+            && let Err(e) = group.remove()
+        {
+            say(format!("remove cgroup of {}: {e}", task.name()));
+        }
+        if !task.is_container() {
+            return;
+        }
+        files::remove_exit_slot(&self.folder, &task.id);
+        // There is none when the configuration has no filter.
+        let _ = std::fs::remove_file(self.folder.join(format!("{}.seccomp", task.id)));
+        let of_it = |t: &crate::task::Task| matches!(t.role, Role::Exec { container, .. } if container == key);
+        self.tasks.retain(|_, t| !(of_it(t) && t.is_ended()));
+        self.write_state();
+        for to in task.deleting {
+            self.answer(to, Ok(Nothing {}));
+        }
+    }
+
+    /// Begins the end: everything is killed, then [`Supervisor::is_over`].
+    pub(crate) fn begin_ending(&mut self, to: Option<Waiter>) {
+        self.ending.get_or_insert_default().extend(to);
+        let now = Instant::now();
+        let keys: Vec<u32> = self.tasks.keys().copied().collect();
+        for key in keys {
+            self.thaw(key);
+            let Some(task) = self.tasks.get_mut(&key) else {
+                continue;
+            };
+            if let Some((_, pidfd)) = &task.process {
+                let _ = pidfd_send_signal(pidfd, SIGKILL);
+                if task.is_container() {
+                    task.kill_again = Some(now);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left but to leave.
+    pub(crate) fn is_over(&self) -> bool {
+        let idle =
+            |t: &crate::task::Task| t.process.is_none() && t.is_ended() && !t.stdio.has_clients();
+        self.ending.is_some() && self.unmounts.is_empty() && self.tasks.values().all(idle)
+    }
+
+    /// Removes what is ours on disk and answers; root mounts, namespaces and ports go with the process.
+    pub(crate) fn leave(&mut self) {
+        let groups = self.tasks.values().filter_map(|t| t.group.as_ref());
+        for group in groups.chain(self.sandbox.as_ref()) {
+            if let Err(e) = group.remove() {
+                say(format!("remove cgroup {}: {e}", group.path()));
+            }
+        }
+        self.tasks.clear();
+        self.leave_own_group();
+        if !self.state.netns_link.is_empty() {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(&self.state.netns_link);
+        }
+        if let Err(e) = std::fs::remove_dir_all(&self.folder) {
+            say(format!("remove {}: {e}", self.folder.display()));
+        }
+        for to in self.ending.take().unwrap_or_default() {
+            self.answer(to, Ok(Nothing {}));
+        }
+    }
+
+    /// Steps into our own cgroup, away from gantryd's and the sandbox's.
+    pub(crate) fn move_to_own_group(&mut self) {
+        self.must_move = false;
+        let Some(own) = &self.own else { return };
+        if let Err(e) = own.create().and_then(|()| own.attach_self()) {
+            say(format!("move to cgroup {}: {e}", own.path()));
+        }
+    }
+
+    /// A cgroup with a process in it cannot be removed: step up, then remove it.
+    fn leave_own_group(&mut self) {
+        let (Some(own), Some(hierarchies)) = (self.own.take(), &self.hierarchies) else {
+            return;
+        };
+        let Some((parent, _)) = own.path().rsplit_once('/') else {
+            return;
+        };
+        let left = Group::at(hierarchies, parent, &[]).and_then(|parent| parent.attach_self());
+        if let Err(e) = left.and_then(|()| own.remove()) {
+            say(format!("leave cgroup {}: {e}", own.path()));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A process's standard streams: pipes or a terminal on one side, the log and attached clients on the other.
+//!
+//! Nothing here waits. What the process writes goes to the log and to every client in the order it came; while a
+//! client's queue is full the process is not read from (see [`crate::client::PATIENCE`]).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use gantry_logs::{LogWriter, Stream};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::client::{Client, Wants};
+use crate::say;
+
+/// Input kept for a process that does not read; above it clients are not read from.
+const MAX_INPUT: usize = 64 << 10;
+
+/// Our ends.
+#[derive(Debug, Default)]
+pub(crate) struct Stdio {
+    input: Option<File>,
+    waiting: Vec<u8>,
+    close_when_written: bool,
+    once: bool,
+    outputs: [Option<File>; 2],
+    terminal: Option<File>,
+    log: Option<LogWriter>,
+    log_failed: bool,
+    clients: BTreeMap<u32, Client>,
+    next: u32,
+    ended: bool,
+}
+
+/// The process's ends of its pipes.
+pub(crate) type Theirs = [OwnedFd; 3];
+
+fn nonblocking(fd: OwnedFd) -> io::Result<File> {
+    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+    fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(File::from(fd))
+}
+
+impl Stdio {
+    /// Streams without their other ends yet. `once`: input ends with the first client's.
+    pub(crate) fn new(log: Option<LogWriter>, once: bool) -> Self {
+        Self {
+            log,
+            once,
+            ..Self::default()
+        }
+    }
+
+    /// Makes pipes; without `stdin` the process's input is /dev/null.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(crate) fn pipes(&mut self, stdin: bool) -> io::Result<Theirs> {
+        let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
+        let input = if stdin {
+            let (read, write) = pipe()?;
+            self.input = Some(nonblocking(write)?);
+            read
+        } else {
+            File::open("/dev/null")?.into()
+        };
+        let (out_read, out_write) = pipe()?;
+        let (err_read, err_write) = pipe()?;
+        self.outputs = [Some(nonblocking(out_read)?), Some(nonblocking(err_read)?)];
+        Ok([input, out_write, err_write])
+    }
+
+    /// Takes the master of the process's terminal.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(crate) fn take_terminal(&mut self, master: OwnedFd, stdin: bool) -> io::Result<()> {
+        let master = nonblocking(master)?;
+        self.outputs = [Some(master.try_clone()?), None];
+        if stdin {
+            self.input = Some(master.try_clone()?);
+        }
+        self.terminal = Some(master);
+        Ok(())
+    }
+
+    /// The terminal, to be resized.
+    pub(crate) fn terminal(&self) -> Option<&File> {
+        self.terminal.as_ref()
+    }
+
+    /// Adds a client; its end of the pair is returned.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(crate) fn attach(&mut self, wants: Wants) -> io::Result<OwnedFd> {
+        let (ours, theirs) = UnixStream::pair()?;
+        self.clients.insert(self.next, Client::new(ours, wants)?);
+        self.next += 1;
+        Ok(theirs.into())
+    }
+
+    /// No more input will come from us: what waits is written first.
+    pub(crate) fn close_input(&mut self) {
+        // A terminal's input has no end of its own; closing the master would hang up the process.
+        if self.terminal.is_none() {
+            self.close_when_written = true;
+            self.write_input();
+        }
+    }
+
+    /// Opens the log anew.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn reopen_log(&mut self) -> io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), LogWriter::reopen)
+    }
+
+    /// Descriptors to watch: outputs to read, input to write.
+    pub(crate) fn output(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        if self.clients.values().any(Client::is_full) {
+            return None;
+        }
+        self.outputs[index].as_ref().map(AsFd::as_fd)
+    }
+
+    pub(crate) fn input(&self) -> Option<BorrowedFd<'_>> {
+        let waits = !self.waiting.is_empty();
+        self.input.as_ref().filter(|_| waits).map(AsFd::as_fd)
+    }
+
+    /// Clients to watch; whether to read from them now.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (u32, &Client, bool)> {
+        let room = self.waiting.len() < MAX_INPUT;
+        self.clients
+            .iter()
+            .map(move |(key, client)| (*key, client, room))
+    }
+
+    /// Reads one chunk of output. `buffer` is the caller's, shared by all.
+    pub(crate) fn read_output(&mut self, index: usize, buffer: &mut [u8]) {
+        let Some(file) = &mut self.outputs[index] else {
+            return;
+        };
+        match file.read(buffer) {
+            Ok(0) => self.outputs[index] = None,
+            Ok(count) => self.deliver(index == 1, &buffer[..count]),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            // EIO is how a terminal says that nobody has its other side open any more.
+            Err(_) => self.outputs[index] = None,
+        }
+    }
+
+    fn deliver(&mut self, stderr: bool, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            let stream = if stderr {
+                Stream::Stderr
+            } else {
+                Stream::Stdout
+            };
+            match log.write(stream, bytes) {
+                Ok(()) => self.log_failed = false,
+                Err(e) if !self.log_failed => {
+                    self.log_failed = true;
+                    say(format!(
+                        "write container log: {e}; {} lines lost so far",
+                        log.lost()
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+        self.clients.retain(|_, client| client.offer(stderr, bytes));
+    }
+
+    /// Writes what waits to the process.
+    pub(crate) fn write_input(&mut self) {
+        while let Some(file) = &mut self.input {
+            if self.waiting.is_empty() {
+                if self.close_when_written {
+                    self.input = None;
+                }
+                return;
+            }
+            match file.write(&self.waiting) {
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // The process has closed its end: input is for nobody.
+                Err(_) => self.input = None,
+            }
+        }
+        self.waiting = Vec::new();
+    }
+
+    /// A client's socket is ready.
+    pub(crate) fn client_ready(&mut self, key: u32, readable: bool, hung_up: bool) {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        let mut keep = client.flush();
+        if readable || hung_up {
+            let said = client.read(hung_up);
+            keep &= !said.gone;
+            self.waiting.extend(said.bytes);
+            self.write_input();
+            if said.end && self.once {
+                self.close_input();
+            }
+        }
+        if !keep {
+            self.clients.remove(&key);
+        }
+    }
+
+    /// Drops clients whose time ran out.
+    pub(crate) fn drop_late(&mut self, now: Instant) {
+        self.clients
+            .retain(|_, client| client.deadline().is_none_or(|d| d > now));
+    }
+
+    /// The next moment [`Stdio::drop_late`] has work.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.clients.values().filter_map(Client::deadline).min()
+    }
+
+    /// Both outputs have ended.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outputs.iter().all(Option::is_none)
+    }
+
+    /// The process has ended: lines without an end are written, clients are told all and let go.
+    pub(crate) fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.outputs = [None, None];
+        self.input = None;
+        self.waiting = Vec::new();
+        self.terminal = None;
+        if let Some(mut log) = self.log.take() {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                if let Err(e) = log.end(stream) {
+                    say(format!("write the end of a container log: {e}"));
+                }
+            }
+        }
+        self.clients.retain(|_, client| client.close());
+    }
+
+    /// Clients that are still being told.
+    pub(crate) fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! A pretended process: the test holds its ends of the pipes.
+
+use super::*;
+use gantry_logs::format::Format;
+use gantry_logs::{LogReader, ReadOptions, Rotation};
+use gantry_supervisor_proto::stream::{Kind, Parser, header};
+use std::path::PathBuf;
+
+const ALL: Wants = Wants {
+    stdin: true,
+    stdout: true,
+    stderr: true,
+};
+
+fn log(name: &str) -> (PathBuf, LogWriter) {
+    let path = std::env::temp_dir().join(format!("gantry-stdio-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
+    (path, writer)
+}
+
+fn frames(socket: &mut UnixStream) -> Vec<(Kind, Vec<u8>)> {
+    let mut parser = Parser::default();
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).unwrap();
+    parser.push(&bytes);
+    std::iter::from_fn(|| parser.next_frame().unwrap()).collect()
+}
+
+#[test]
+fn output_goes_to_the_log_and_to_every_client() {
+    let (path, writer) = log("out");
+    let mut stdio = Stdio::new(Some(writer), false);
+    let [_, out, err] = stdio.pipes(false).unwrap();
+    let mut clients: Vec<UnixStream> = (0..2).map(|_| stdio.attach(ALL).unwrap().into()).collect();
+    File::from(out).write_all(b"out\nrest").unwrap();
+    File::from(err).write_all(b"err\n").unwrap();
+    let mut buffer = [0; 3];
+    while !stdio.is_drained() {
+        stdio.read_output(0, &mut buffer);
+        stdio.read_output(1, &mut buffer);
+    }
+    stdio.end();
+    for client in &mut clients {
+        let (out, err): (Vec<_>, Vec<_>) = frames(client)
+            .into_iter()
+            .partition(|f| f.0 == Kind::Stdout);
+        let join =
+            |list: Vec<(Kind, Vec<u8>)>| list.into_iter().flat_map(|f| f.1).collect::<Vec<_>>();
+        assert_eq!(
+            (join(out), join(err)),
+            (b"out\nrest".to_vec(), b"err\n".to_vec())
+        );
+    }
+    let lines = LogReader::open(&path, Format::Cri, ReadOptions::default())
+        .unwrap()
+        .read_more()
+        .unwrap();
+    let texts: Vec<_> = lines.into_iter().map(|l| l.bytes).collect();
+    assert_eq!(
+        texts,
+        [b"out\n".to_vec(), b"err\n".to_vec(), b"rest\n".to_vec()]
+    );
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn input_ends_with_the_first_client_only_when_asked_for() {
+    for once in [false, true] {
+        let mut stdio = Stdio::new(None, once);
+        let [input, ..] = stdio.pipes(true).unwrap();
+        let mut input = nonblocking(input).unwrap();
+        let mut client: UnixStream = stdio.attach(ALL).unwrap().into();
+        client.write_all(&header(Kind::Stdin, 2)).unwrap();
+        client.write_all(b"hi").unwrap();
+        client.write_all(&header(Kind::End, 0)).unwrap();
+        stdio.client_ready(0, true, false);
+        let mut text = Vec::new();
+        let end = input.read_to_end(&mut text);
+        assert_eq!(text, b"hi");
+        assert_eq!(end.is_ok(), once, "end of file reached");
+        stdio.close_input();
+        assert_eq!(input.read_to_end(&mut text).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_nothing() {
+    let mut stdio = Stdio::new(None, true);
+    let [input, ..] = stdio.pipes(true).unwrap();
+    let mut input = nonblocking(input).unwrap();
+    drop(stdio.attach(ALL).unwrap());
+    stdio.client_ready(0, true, true);
+    assert_eq!(stdio.clients().count(), 0);
+    let error = input.read(&mut [0]).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        io::ErrorKind::WouldBlock,
+        "input is still open"
+    );
+}
+
+#[test]
+fn a_client_that_does_not_read_is_dropped_and_the_process_is_read_again() {
+    let mut stdio = Stdio::new(None, false);
+    let [_, out, _err] = stdio.pipes(false).unwrap();
+    let _lazy = stdio.attach(ALL).unwrap();
+    let mut out = nonblocking(out).unwrap();
+    let mut buffer = vec![0; 32 << 10];
+    while stdio.output(0).is_some() {
+        let _ = out.write(&[1; 4096]);
+        stdio.read_output(0, &mut buffer);
+    }
+    let deadline = stdio.deadline().unwrap();
+    stdio.drop_late(deadline - std::time::Duration::from_millis(1));
+    assert!(stdio.output(0).is_none());
+    stdio.drop_late(deadline);
+    assert!(stdio.output(0).is_some());
+}
+
+#[test]
+fn input_nobody_reads_is_bounded() {
+    let mut stdio = Stdio::new(None, false);
+    let theirs = stdio.pipes(true).unwrap();
+    let mut client: UnixStream = stdio.attach(ALL).unwrap().into();
+    client.set_nonblocking(true).unwrap();
+    let mut frame = header(Kind::Stdin, 4096).to_vec();
+    frame.extend([0; 4096]);
+    let mut took = 0;
+    while let Some((key, _, true)) = stdio.clients().next() {
+        if client.write(&frame).is_ok_and(|n| n == frame.len()) {
+            took += 4096;
+        }
+        stdio.client_ready(key, true, false);
+        assert!(took < 1 << 20);
+    }
+    assert!(stdio.input().is_some());
+    drop(theirs);
+    stdio.write_input();
+    assert!(stdio.input().is_none(), "a closed end takes no more");
+}

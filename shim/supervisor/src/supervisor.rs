@@ -1,0 +1,165 @@
+//! All that a supervisor holds, and how it is written down and told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use gantry_supervisor_proto::files::{self, State};
+use gantry_supervisor_proto::types::Prepare;
+use gantry_supervisor_proto::{Event, Reply, VERSION, WireError};
+use gantry_sys::cgroup::{Group, Hierarchies};
+use serde::Serialize;
+
+use crate::birth::Birth;
+use crate::connection::Connection;
+use crate::namespaces::Namespaces;
+use crate::say;
+use crate::task::{Task, Waiter};
+use crate::unmount::Unmount;
+
+/// Ends of execs that are told again to a gantryd that was away.
+const REMEMBERED_EXECS: usize = 128;
+
+/// The one value of this program.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) folder: PathBuf,
+    pub(crate) birth: Birth,
+    pub(crate) state: State,
+    pub(crate) prepared: Option<Prepare>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) hierarchies: Option<Hierarchies>,
+    pub(crate) sandbox: Option<Group>,
+    pub(crate) own: Option<Group>,
+    /// Move to our own cgroup when there is time: it is on nobody's way.
+    pub(crate) must_move: bool,
+    pub(crate) ports: Vec<OwnedFd>,
+    pub(crate) tasks: BTreeMap<u32, Task>,
+    pub(crate) unmounts: Vec<Unmount>,
+    pub(crate) told_execs: VecDeque<Event>,
+    pub(crate) connections: BTreeMap<u64, Connection>,
+    pub(crate) next_task: u32,
+    pub(crate) next_connection: u64,
+    /// Who waits for our end; `Some` means that no task may be made any more.
+    pub(crate) ending: Option<Vec<Waiter>>,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Supervisor {
+    /// Lives.
+    ///
+    /// # Errors
+    /// In words, when not even the loop can run.
+    pub(crate) fn serve(birth: Birth) -> Result<(), String> {
+        let mut supervisor = Self::new(birth)?;
+        supervisor.write_state();
+        supervisor.run()
+    }
+
+    fn new(birth: Birth) -> Result<Self, String> {
+        let boot_id = files::boot_id().map_err(|e| format!("read boot id: {e}"))?;
+        let state = State {
+            version: VERSION,
+            boot_id,
+            id: birth.id.clone(),
+            pid: nix::unistd::getpid().as_raw(),
+            ..State::default()
+        };
+        Ok(Self {
+            folder: birth.folder.clone(),
+            birth,
+            state,
+            prepared: None,
+            namespaces: Namespaces::default(),
+            hierarchies: None,
+            sandbox: None,
+            own: None,
+            must_move: false,
+            ports: Vec::new(),
+            tasks: BTreeMap::new(),
+            unmounts: Vec::new(),
+            told_execs: VecDeque::new(),
+            connections: BTreeMap::new(),
+            next_task: 1,
+            next_connection: 1,
+            ending: None,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Writes the state; called after every move and before anybody is told of it.
+    pub(crate) fn write_state(&mut self) {
+        self.state.tasks = self.tasks.values().filter_map(Task::record).collect();
+        if let Err(e) = files::write_state(&self.folder, &self.state) {
+            // Exits are safe in their slots; the rest is told to whoever asks.
+            say(format!("write state of sandbox {}: {e}", self.state.id));
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer<T: Serialize>(&mut self, to: Waiter, result: Result<T, WireError>) {
+        self.answer_with(to, result, Vec::new());
+    }
+
+    /// Answers a request with descriptors.
+    pub(crate) fn answer_with<T: Serialize>(
+        &mut self,
+        to: Waiter,
+        result: Result<T, WireError>,
+        fds: Vec<OwnedFd>,
+    ) {
+        let mut reply = Reply::to_request(to.request, result);
+        reply.fds = u32::try_from(fds.len()).unwrap_or(u32::MAX);
+        self.send(to.connection, &reply, fds);
+    }
+
+    /// Tells everybody who has said hello.
+    pub(crate) fn tell(&mut self, event: Event) {
+        if matches!(event, Event::ExecExited { .. }) {
+            if self.told_execs.len() == REMEMBERED_EXECS {
+                self.told_execs.pop_front();
+            }
+            self.told_execs.push_back(event.clone());
+        }
+        let greeted = self.connections.iter().filter(|(_, c)| c.greeted);
+        let keys: Vec<u64> = greeted.map(|(key, _)| *key).collect();
+        let reply = Reply::telling(event);
+        for key in keys {
+            self.send(key, &reply, Vec::new());
+        }
+    }
+
+    pub(crate) fn send(&mut self, connection: u64, reply: &Reply, fds: Vec<OwnedFd>) {
+        if let Some(there) = self.connections.get_mut(&connection)
+            && !there.send(reply, fds)
+        {
+            self.connections.remove(&connection);
+        }
+    }
+
+    /// The container of this id.
+    pub(crate) fn container(&self, id: &str) -> Result<u32, WireError> {
+        self.find(id, true)
+            .ok_or_else(|| WireError::not_found(format!("no container {id} in this sandbox")))
+    }
+
+    /// The exec of this id.
+    pub(crate) fn exec(&self, id: &str) -> Result<u32, WireError> {
+        self.find(id, false)
+            .ok_or_else(|| WireError::not_found(format!("no exec {id} in this sandbox")))
+    }
+
+    pub(crate) fn find(&self, id: &str, container: bool) -> Option<u32> {
+        self.tasks
+            .iter()
+            .find(|(_, t)| t.id == id && t.is_container() == container)
+            .map(|(key, _)| *key)
+    }
+
+    pub(crate) fn add_task(&mut self, task: Task) -> u32 {
+        let key = self.next_task;
+        self.next_task += 1;
+        self.tasks.insert(key, task);
+        key
+    }
+}
