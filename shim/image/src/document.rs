@@ -9,6 +9,8 @@ mod platform;
 pub(crate) use config::{ConfigDocument, chain_ids, details};
 pub(crate) use manifest::{Desc, Document, Index, Manifest};
 pub(crate) use media::{ACCEPT, INDEX_OCI, MANIFEST_OCI, layer_for};
+#[cfg(test)]
+pub(crate) use platform::architecture;
 pub(crate) use platform::choose;
 
 /// Indexes may point to indexes, this deep.

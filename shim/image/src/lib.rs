@@ -18,6 +18,8 @@ mod registry;
 mod resolve;
 mod service;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 pub use service::Images;

@@ -109,9 +109,9 @@ impl Entry {
             _ => (0, 0),
         };
         Ok(Self {
-            mode: h.mode().map_err(|_| at("mode"))? & 0o7777,
-            uid: owner(pax.uid, h.uid(), "owner")?,
-            gid: owner(pax.gid, h.gid(), "group")?,
+            mode: blank(&h.as_old().mode, h.mode()).map_err(|_| at("mode"))? & 0o7777,
+            uid: owner(pax.uid, blank(&h.as_old().uid, h.uid()), "owner")?,
+            gid: owner(pax.gid, blank(&h.as_old().gid, h.gid()), "group")?,
             mtime: match pax.mtime {
                 Some(t) => time(&t).ok_or_else(|| at("time"))?,
                 None => Time {
@@ -162,6 +162,15 @@ fn kind(h: &tar::Header, path: &[u8]) -> Result<EntryKind> {
             )));
         }
     })
+}
+
+/// A field that was never written is zero, as every reader takes it.
+fn blank<N: From<u8>>(field: &[u8], number: std::io::Result<N>) -> std::io::Result<N> {
+    if field.iter().all(|b| matches!(b, 0 | b' ')) {
+        Ok(N::from(0))
+    } else {
+        number
+    }
 }
 
 pub(super) fn size(h: &tar::Header) -> Result<u64> {
