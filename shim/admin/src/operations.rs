@@ -1,0 +1,11 @@
+//! `GET /v1/operations`: what is being changed now, oldest first.
+
+use axum::Json;
+use axum::extract::State;
+use gantry_model::operation::Operation;
+
+use crate::Door;
+
+pub(crate) async fn list(State(door): State<Door>) -> Json<Vec<Operation>> {
+    Json(door.engine.operations())
+}
