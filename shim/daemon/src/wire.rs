@@ -1,0 +1,131 @@
+//! Puts the parts together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gantry_engine::{Engine, EngineConfig, Parts};
+use gantry_model::driver::Drivers;
+use gantry_plugin_host::{HostConfig, PluginHost, Trust};
+use gantry_supervisor_client::Supervisors;
+use gantry_sys::cgroup::{Hierarchies, Version};
+
+use crate::config::Config;
+use crate::machine::Machine;
+use crate::{identity, lock};
+
+/// Opens everything and finds out what is true. The doors may open when this returns.
+///
+/// # Errors
+/// Whatever part cannot be opened, with what was tried.
+pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<Engine> {
+    let random_id = identity::load(&config.root)?;
+    for (path, mode) in [
+        (config.root.join("content"), 0o700),
+        (config.root.join("containers"), 0o711),
+        (config.run.join("shims"), 0o700),
+        (config.run.join("netns"), 0o711),
+    ] {
+        lock::make(&path, mode)?;
+    }
+    let drivers = plugins(config, plugin_dirs, &random_id).await?;
+    let images = gantry_image::Images::open(images(config)?, Arc::clone(&drivers))?;
+    let supervisors = Supervisors::new(gantry_supervisor_client::Config {
+        program: beside_us("gantry-shim")?,
+        run: config.run.clone(),
+        cgroup: format!("{}/supervisors", config.cgroup_parent()),
+    });
+    let database = config.root.join("gantry.redb");
+    let store = tokio::task::spawn_blocking(move || gantry_store::Store::open(&database)).await??;
+    let parts = Parts {
+        config: engine_config(config, random_id)?,
+        store,
+        drivers,
+        images: Arc::new(images),
+        supervisors: Arc::new(supervisors),
+        host: Arc::new(Machine),
+    };
+    Ok(Engine::open(parts).await?)
+}
+
+async fn plugins(config: &Config, more: &[PathBuf], random_id: &str) -> Result<Arc<dyn Drivers>> {
+    let mut host = HostConfig::new(&config.root, &config.instance, random_id);
+    for dir in more {
+        let dir = std::path::absolute(dir)?;
+        host.folders.push((dir, Trust::Parents));
+    }
+    host.folders.extend(
+        config
+            .plugins
+            .dirs
+            .iter()
+            .filter(|dir| dir.exists())
+            .map(|dir| (dir.clone(), Trust::Nothing)),
+    );
+    host.isolate = config.plugins.isolate.iter().cloned().collect();
+    host.settings = config.plugins.settings.clone();
+    host.runner = beside_us("gantry-plugin-runner").ok();
+    let loaded = tokio::task::spawn_blocking(move || PluginHost::load(host)).await??;
+    if let Some(mut late) = loaded.late() {
+        tokio::spawn(async move {
+            while let Some(result) = late.recv().await {
+                tracing::warn!(?result, "a plugin answered after its deadline");
+            }
+        });
+    }
+    Ok(loaded)
+}
+
+fn images(config: &Config) -> Result<gantry_image::Config> {
+    let mut images =
+        gantry_image::Config::new(config.root.join("content"), beside_us("gantry-helper")?);
+    images.plain_http.clone_from(&config.registry.plain_http);
+    images.parallel_downloads = config.registry.parallel_downloads;
+    Ok(images)
+}
+
+fn engine_config(config: &Config, random_id: String) -> Result<EngineConfig> {
+    let hierarchies = Hierarchies::detect().context("find the cgroup hierarchies")?;
+    let capabilities = gantry_sys::caps::bounding();
+    Ok(EngineConfig {
+        instance: config.instance.clone(),
+        random_id,
+        root: config.root.clone(),
+        run: config.run.clone(),
+        snapshotter: config.snapshotter.clone(),
+        default_network: config.network.default.clone(),
+        cgroup_parent: config.cgroup_parent(),
+        handlers: Vec::new(),
+        cgroup_driver: config.cgroup.driver.clone(),
+        capabilities,
+        memory_total: memory_total(),
+        cpus: std::thread::available_parallelism()
+            .map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
+        cgroup_version: if hierarchies.version() == Version::V2 {
+            2
+        } else {
+            1
+        },
+    })
+}
+
+/// Bytes of memory of the host; zero where /proc does not say.
+fn memory_total() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Our other binaries lie where we lie.
+fn beside_us(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()
+        .context("find our own binary")?
+        .with_file_name(name);
+    anyhow::ensure!(
+        path.exists(),
+        "{} is missing: it belongs beside gantryd",
+        path.display()
+    );
+    Ok(path)
+}
