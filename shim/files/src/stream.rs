@@ -200,7 +200,7 @@ type Source<'s, R> = BufReader<Chain<Cursor<Vec<u8>>, &'s mut R>>;
 
 enum Plain<'s, R: Read> {
     As(Source<'s, R>),
-    Gzip(flate2::bufread::MultiGzDecoder<Source<'s, R>>),
+    Gzip(Box<flate2::bufread::MultiGzDecoder<Source<'s, R>>>),
     Zstd(zstd::stream::read::Decoder<'static, Source<'s, R>>),
 }
 
@@ -224,7 +224,7 @@ fn open<R: Read>(source: &mut R) -> Result<Plain<'_, R>> {
     );
     let reader = BufReader::with_capacity(CHUNK, Cursor::new(magic).chain(source));
     Ok(if gzip {
-        Plain::Gzip(flate2::bufread::MultiGzDecoder::new(reader))
+        Plain::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
     } else if zstd {
         let decoder = zstd::stream::read::Decoder::with_buffer(reader)
             .map_err(|e| Error::io("start zstd", e))?;

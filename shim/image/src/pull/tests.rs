@@ -268,7 +268,7 @@ async fn what_is_not_there_or_not_plain_is_said_in_dockers_words() {
     let pull = |name: &'static str| {
         service
             .images
-            .pull(&call_now(), name, None, "memory", service.sink())
+            .pull(call_now(), name, None, "memory", service.sink())
     };
     assert_eq!(
         pull("BAD").await.unwrap_err().kind,
