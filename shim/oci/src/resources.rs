@@ -10,9 +10,46 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources, Spec
 /// An impossible device rule.
 pub fn limits(spec: &Spec) -> std::result::Result<Limits, LaunchError> {
     match spec.linux().as_ref().and_then(|l| l.resources().as_ref()) {
-        Some(resources) => update_limits(resources),
+        Some(resources) => {
+            let mut limits = update_limits(resources)?;
+            if let Some(rules) = &mut limits.devices {
+                rules.extend(default_devices());
+            }
+            Ok(limits)
+        }
         None => Ok(Limits::default()),
     }
+}
+
+/// What every container may use however strict its own rules are: the default devices of the runtime specification
+/// (config-linux, "Default Devices"), which the child still has to make, and making nodes of any kind, which without
+/// the right to open them is harmless. runc and crun add the same after the configuration's own rules.
+fn default_devices() -> impl Iterator<Item = DeviceRule> {
+    let make = |kind| DeviceRule {
+        kind,
+        read: false,
+        write: false,
+        ..DeviceRule::all(true)
+    };
+    let usable = [
+        (1, Some(3)), // null
+        (1, Some(5)), // zero
+        (1, Some(7)), // full
+        (1, Some(8)), // random
+        (1, Some(9)), // urandom
+        (5, Some(0)), // tty
+        (5, Some(2)), // ptmx
+        (136, None),  // pts/*
+    ];
+    let usable = usable.into_iter().map(|(major, minor)| DeviceRule {
+        kind: DeviceKind::Char,
+        major: Some(major),
+        minor,
+        ..DeviceRule::all(true)
+    });
+    [make(DeviceKind::Char), make(DeviceKind::Block)]
+        .into_iter()
+        .chain(usable)
 }
 
 /// The limits one `resources` object asks for; what it leaves out stays as it is.
@@ -88,6 +125,25 @@ fn device_rule(d: &LinuxDeviceCgroup) -> Result<DeviceRule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_config_that_denies_everything_keeps_the_default_devices() {
+        let json = r#"{"ociVersion":"1.0.2","linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]}}}"#;
+        let rules = limits(&serde_json::from_str(json).unwrap())
+            .unwrap()
+            .devices
+            .unwrap();
+        assert_eq!(rules[0], DeviceRule::all(false));
+        let null = |r: &DeviceRule| r.allow && r.major == Some(1) && r.minor == Some(3) && r.read;
+        assert!(rules.iter().any(null));
+        let none = r#"{"ociVersion":"1.0.2","linux":{"resources":{}}}"#;
+        assert!(
+            limits(&serde_json::from_str(none).unwrap())
+                .unwrap()
+                .devices
+                .is_none()
+        );
+    }
 
     #[test]
     fn resources_become_limits() {
