@@ -1,0 +1,80 @@
+//! `POST /containers/{id}/start`.
+
+use std::sync::Arc;
+
+use gantry_model::{Error, ErrorKind};
+
+use crate::containers::named;
+use crate::convert::door_data::DoorData;
+use crate::door::DockerDoor;
+use crate::request::Req;
+use crate::response::{Answer, Failure, no_content};
+
+/// Starts a run; 304 when it runs.
+pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
+    if req.query.text("checkpoint").is_some() {
+        return Err(Failure::not_served(
+            "starting from a checkpoint is not served by gantry yet",
+        ));
+    }
+    let container = named(&door, &req)?;
+    match door.engine.start_container(&container.id).await {
+        Ok(()) => no_content(),
+        Err(error) => Err(refused(error, &DoorData::of(&container).path)),
+    }
+}
+
+/// A start that failed. The CLI tells 126 and 127 from 125 by the words of the text alone, so a program that is not
+/// there or cannot be executed is said with the words it looks for.
+pub(crate) fn refused(error: Error, program: &str) -> Failure {
+    let words = match error.kind {
+        ErrorKind::CommandNotFound if program.contains('/') => {
+            format!("exec: \"{program}\": stat {program}: no such file or directory")
+        }
+        ErrorKind::CommandNotFound => {
+            format!("exec: \"{program}\": executable file not found in $PATH")
+        }
+        ErrorKind::CommandNotExecutable => format!("exec: \"{program}\": permission denied"),
+        _ => return error.into(),
+    };
+    let message = format!(
+        "failed to create task for container: unable to start container process: {words} ({})",
+        error.message
+    );
+    Failure {
+        message,
+        ..error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused;
+    use gantry_model::{Error, ErrorKind};
+
+    #[test]
+    fn the_cli_finds_the_words_it_looks_for() {
+        for (kind, program, words) in [
+            (
+                ErrorKind::CommandNotFound,
+                "nope",
+                "exec: \"nope\": executable file not found in $PATH",
+            ),
+            (
+                ErrorKind::CommandNotFound,
+                "/nope",
+                "no such file or directory",
+            ),
+            (ErrorKind::CommandNotExecutable, "/etc", "permission denied"),
+        ] {
+            let failure = refused(Error::new(kind, "start x"), program);
+            assert_eq!(failure.status.as_u16(), 400);
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
+        let other = refused(Error::conflict("port 80 is taken"), "x");
+        assert_eq!(
+            (other.status.as_u16(), other.message.as_str()),
+            (409, "port 80 is taken")
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! One container as `docker inspect` is given it.
+
+use gantry_engine::Engine;
+use gantry_model::Timestamp;
+use gantry_model::container::Container;
+use gantry_model::state::State;
+use serde_json::{Value, json};
+
+use super::door_data::DoorData;
+use super::{mounts, network_settings, status_text};
+use crate::version::ApiVersion;
+
+/// All of it.
+pub(crate) fn container(
+    engine: &Engine,
+    container: &Container,
+    version: ApiVersion,
+    execs: Option<Vec<String>>,
+) -> Value {
+    let data = DoorData::of(container);
+    let mut config = data.config.clone();
+    if let Some(config) = config.as_object_mut()
+        && config.get("Hostname").is_some_and(|name| name == "")
+        && !container.spec.host_uts
+    {
+        config.insert("Hostname".into(), json!(container.id.short()));
+    }
+    let mut shown = json!({
+        "Id": container.id.as_str(),
+        "Created": container.created_at.rfc3339(),
+        "Path": data.path,
+        "Args": data.args,
+        "State": state(container),
+        "Image": container.image.digest,
+        "ResolvConfPath": container.resolv_path,
+        "HostnamePath": container.hostname_path,
+        "HostsPath": container.hosts_path,
+        "LogPath": container.log_path,
+        "Name": format!("/{}", container.name),
+        "RestartCount": 0,
+        "Driver": container.snapshotter,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": container.spec.security.apparmor,
+        "ExecIDs": execs,
+        "HostConfig": data.host_config,
+        "GraphDriver": { "Data": null, "Name": container.snapshotter },
+        "Mounts": mounts::shown(container),
+        "Config": config,
+        "NetworkSettings": network_settings::settings(engine, container, &data),
+    });
+    if version >= ApiVersion::one(48) {
+        shown["ImageManifestDescriptor"] = super::image::descriptor(&container.image);
+    }
+    shown
+}
+
+fn state(container: &Container) -> Value {
+    let run = container.run.as_ref();
+    let exit = container.exit();
+    let live = container.state.is_live();
+    let error = match container.state {
+        State::Unknown => "the container's supervisor does not answer",
+        _ => run.map_or("", |run| &run.error),
+    };
+    json!({
+        "Status": status_text::word(container.state),
+        "Running": live,
+        "Paused": container.state == State::Paused,
+        "Restarting": false,
+        "OOMKilled": exit.is_some_and(|exit| exit.oom),
+        "Dead": false,
+        "Pid": run.filter(|_| live).map_or(0, |run| run.pid),
+        "ExitCode": exit.map_or(0, |exit| exit.code),
+        "Error": error,
+        "StartedAt": run.map_or(Timestamp(0), |run| run.started_at).rfc3339(),
+        "FinishedAt": exit.map_or(Timestamp(0), |exit| exit.at).rfc3339(),
+    })
+}

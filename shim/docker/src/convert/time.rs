@@ -1,0 +1,67 @@
+//! Times as Docker's queries write them: seconds since 1970, with or without a fraction.
+
+use gantry_model::Timestamp;
+
+use crate::response::Failure;
+
+/// The value of `since`, `until`…; `None` for nothing and for zero.
+///
+/// # Errors
+/// 400 naming the key.
+pub(crate) fn parse(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let nanos = seconds(text).or_else(|| gantry_logs::clock::parse(text.as_bytes()));
+    match nanos {
+        None => Err(Failure::bad_request(format!(
+            "invalid value for {key:?}: {text:?} is no time"
+        ))),
+        Some(0) => Ok(None),
+        Some(nanos) => Ok(Some(Timestamp(nanos))),
+    }
+}
+
+fn seconds(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
+    whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(nanos)
+}
+
+/// Seconds since 1970 of an RFC 3339 text, as an image's configuration has it; 0 for none.
+pub(crate) fn unix_seconds(rfc3339: &str) -> i64 {
+    gantry_logs::clock::parse(rfc3339.as_bytes()).map_or(0, |nanos| nanos.div_euclid(1_000_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, unix_seconds};
+
+    #[test]
+    fn reads_what_clients_send() {
+        for (text, nanos) in [
+            ("1136073600", 1_136_073_600_000_000_000),
+            ("1136073600.000000001", 1_136_073_600_000_000_001),
+            ("1136073600.5", 1_136_073_600_500_000_000),
+            ("2024-02-29T12:34:56Z", 1_709_210_096_000_000_000),
+        ] {
+            assert_eq!(
+                parse("since", Some(text)).unwrap().unwrap().0,
+                nanos,
+                "{text}"
+            );
+        }
+        assert_eq!(parse("since", Some("0")).unwrap(), None);
+        assert_eq!(parse("since", None).unwrap(), None);
+        for bad in ["x", "1.x", "1.0000000001", "99999999999999999999"] {
+            assert!(parse("since", Some(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(unix_seconds("2024-02-29T12:34:56.5Z"), 1_709_210_096);
+        assert_eq!(unix_seconds(""), 0);
+    }
+}

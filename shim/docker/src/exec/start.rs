@@ -1,0 +1,71 @@
+//! `POST /exec/{id}/start`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_model::ErrorKind;
+use gantry_model::supervisor::{AttachStreams, WindowSize};
+use serde::Deserialize;
+
+use crate::containers::start::refused;
+use crate::convert::body;
+use crate::door::DockerDoor;
+use crate::request::Req;
+use crate::response::{Answer, ok_empty};
+use crate::streaming::frame;
+use crate::streaming::hijack::Hijack;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Body {
+    detach: bool,
+    console_size: Option<[u16; 2]>,
+}
+
+/// Starts an exec; attached to the taken-over connection unless `Detach` is asked.
+pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
+    let raw = req.json_or_null().await?;
+    let body: Body = if raw.is_null() {
+        Body::default()
+    } else {
+        body::read(raw)?
+    };
+    let exec = door.engine.find_exec(req.id())?;
+    let size = body
+        .console_size
+        .filter(|size| *size != [0, 0])
+        .map(|[rows, columns]| WindowSize { rows, columns });
+    let program = exec.spec.command.first().cloned().unwrap_or_default();
+    if body.detach {
+        door.engine
+            .start_exec(&exec.id, AttachStreams::default(), size)
+            .await
+            .map_err(|error| refused(error, &program))?;
+        return ok_empty();
+    }
+    let streams = exec.spec.streams;
+    let terminal = exec.spec.terminal;
+    let hijack = Hijack::new(&mut req, terminal);
+    match door.engine.start_exec(&exec.id, streams, size).await {
+        Ok(attached) => {
+            let answer = hijack.answer();
+            tokio::spawn(hijack.pump(Some(attached), streams.stdin, Bytes::new()));
+            Ok(answer)
+        }
+        // Docker has taken the connection over by then: the text is output, and the code is in the exec's inspect.
+        Err(error)
+            if matches!(
+                error.kind,
+                ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
+            ) =>
+        {
+            let failure = refused(error, &program);
+            let text = format!("{}\r\n", failure.message);
+            let answer = hijack.answer();
+            let first = frame::output(terminal, false, text.into_bytes());
+            tokio::spawn(hijack.pump(None, false, first));
+            Ok(answer)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Facts of the host for `docker info` and for checking limits, read once at start-up. A file that is not there gives
+//! an empty text or zero: these are for people.
+
+use std::fs;
+
+/// What the machine is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    /// Its name.
+    pub(crate) name: String,
+    /// `6.18.0`.
+    pub(crate) kernel: String,
+    /// `Debian GNU/Linux 12 (bookworm)`.
+    pub(crate) os: String,
+    /// `12`.
+    pub(crate) os_version: String,
+    /// CPUs this process may use.
+    pub(crate) cpus: usize,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+}
+
+impl Host {
+    /// Reads them.
+    pub(crate) fn read() -> Self {
+        let line = |path: &str| {
+            fs::read_to_string(path)
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        let release = line("/etc/os-release");
+        Self {
+            name: line("/proc/sys/kernel/hostname"),
+            kernel: line("/proc/sys/kernel/osrelease"),
+            os: assignment(&release, "PRETTY_NAME"),
+            os_version: assignment(&release, "VERSION_ID"),
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory: total_memory(&line("/proc/meminfo")),
+        }
+    }
+}
+
+/// Nanoseconds of CPU time all CPUs of the host have spent, idle included, from `/proc/stat`'s first line.
+pub(crate) fn system_cpu() -> u64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // proc(5): user nice system idle iowait irq softirq steal, in 1/100 s.
+    let ticks: u64 = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|number| number.parse::<u64>().ok())
+        .sum();
+    ticks.saturating_mul(10_000_000)
+}
+
+/// The value of `KEY="value"` in a file of such lines (os-release(5)).
+fn assignment(text: &str, key: &str) -> String {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value.trim_matches('"').to_owned())
+        .unwrap_or_default()
+}
+
+/// `MemTotal` in bytes.
+fn total_memory(meminfo: &str) -> u64 {
+    meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0)
+        .saturating_mul(1024)
+}
+
+/// Go's name of this machine's architecture, as image platforms are written.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{assignment, total_memory};
+
+    #[test]
+    fn reads_the_files_formats() {
+        let release = "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nVERSION_ID=12";
+        assert_eq!(assignment(release, "PRETTY_NAME"), "Debian GNU/Linux 12");
+        assert_eq!(assignment(release, "VERSION_ID"), "12");
+        assert_eq!(assignment(release, "ID"), "");
+        assert_eq!(total_memory("MemTotal:    2 kB\nMemFree: 1 kB"), 2048);
+        assert_eq!(total_memory(""), 0);
+    }
+}

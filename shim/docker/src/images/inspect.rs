@@ -1,0 +1,16 @@
+//! `GET /images/{name}/json`.
+
+use std::sync::Arc;
+
+use crate::convert::image;
+use crate::door::DockerDoor;
+use crate::images::{check_platform, named};
+use crate::request::Req;
+use crate::response::{Answer, ok};
+
+/// Everything of one image.
+pub(crate) async fn inspect(door: Arc<DockerDoor>, req: Req) -> Answer {
+    check_platform(req.query.text("platform"))?;
+    let view = named(&door, req.id()).await?;
+    ok(&image::inspected(&view, req.version))
+}

@@ -1,0 +1,117 @@
+//! Takes a connection over after its answer and pumps it: the client's bytes to stdin, output to the client.
+//!
+//! The client's end of input closes stdin and nothing else: clients without stdin shut down their sending side at once
+//! and still want all output.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_model::supervisor::{Attached, Input, Output};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
+use tokio::sync::mpsc;
+
+use super::{Peer, frame, head};
+use crate::request::Req;
+use crate::response::AnswerBody;
+
+/// Bytes of stdin read at once.
+const CHUNK: usize = 32 << 10;
+
+/// A connection about to be taken over.
+pub(crate) struct Hijack {
+    upgrade: OnUpgrade,
+    peer: Arc<dyn Peer>,
+    plain: bool,
+    terminal: bool,
+    content_type: &'static str,
+}
+
+impl Hijack {
+    /// Of this request.
+    pub(crate) fn new(req: &mut Req, terminal: bool) -> Self {
+        Self {
+            plain: req.headers().contains_key(head::PLAIN),
+            peer: Arc::clone(&req.peer),
+            terminal,
+            content_type: frame::content_type(terminal, req.version),
+            upgrade: hyper::upgrade::on(&mut req.http),
+        }
+    }
+
+    /// The other end.
+    pub(crate) fn peer(&self) -> Arc<dyn Peer> {
+        Arc::clone(&self.peer)
+    }
+
+    /// The answer that hands the connection over: 101, or for a client that did not ask for it what becomes 200 on its
+    /// way out.
+    pub(crate) fn answer(&self) -> Response<AnswerBody> {
+        let mut response = Response::new(Empty::new().boxed_unsync());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if !self.plain {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
+        }
+        response
+    }
+
+    /// Waits for the connection and pumps until the output ends or the client has gone. `first` is sent before.
+    pub(crate) async fn pump(self, attached: Option<Attached>, stdin: bool, first: Bytes) {
+        let Ok(upgraded) = self.upgrade.await else {
+            return;
+        };
+        let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+        if !first.is_empty() && writer.write_all(&first).await.is_err() {
+            return;
+        }
+        if let Some(Attached { mut output, input }) = attached {
+            let terminal = self.terminal;
+            let out = async {
+                while let Some(Output { stderr, bytes }) = output.recv().await {
+                    let bytes = frame::output(terminal, stderr, bytes);
+                    if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let inward = async {
+                take_input(reader, stdin.then_some(input)).await;
+                self.peer.gone().await;
+            };
+            tokio::select! {
+                () = out => {}
+                () = inward => {}
+            }
+        }
+        let _ = writer.shutdown().await;
+    }
+}
+
+/// Reads what the client sends until it ends; hands it on if somebody wants it.
+async fn take_input(mut reader: ReadHalf<TokioIo<Upgraded>>, to: Option<mpsc::Sender<Input>>) {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = reader.read(&mut buffer).await.unwrap_or(0);
+        let piece = match read {
+            0 => Input::End,
+            n => Input::Data(buffer[..n].to_vec()),
+        };
+        if let Some(to) = &to {
+            // The container may have closed its stdin or ended; its output may still come, so reading goes on.
+            let _ = to.send(piece).await;
+        }
+        if read == 0 {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Volumes: one file per verb.
+
+pub(crate) mod create;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod remove;
