@@ -12,7 +12,8 @@ pub struct Launch<'a> {
     /// Its id, for names and messages.
     pub id: &'a str,
     /// Its runtime-spec configuration. `root.path` is not used, `root.readonly` is. `process.user.username`, when
-    /// set, is resolved inside the root as `user[:group]` and wins over the numbers.
+    /// set, is resolved inside the root as `user[:group]` and wins over the numbers; after a `;` may follow, separated
+    /// by commas, `gid=N` (primary group), `!` (none of the image's groups) and more groups by name or number.
     pub spec: &'a Spec,
     /// Where its root comes from.
     pub rootfs: Rootfs<'a>,

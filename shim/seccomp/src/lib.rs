@@ -5,12 +5,14 @@
 
 mod compile;
 mod default;
+mod parse;
 mod program;
 mod rules;
 mod table;
 
 pub use compile::{Program, compile};
 pub use default::default_profile;
+pub use parse::{ParseError, parse_profile};
 pub use rules::{Error, Result};
 
 #[cfg(test)]

@@ -36,13 +36,7 @@ pub(super) fn resolve(root: &OwnedFd, user: &User) -> Result<Identity> {
                 home: row.map(|r| r.home),
             })
         }
-        Some(text) => named(
-            text,
-            user.gid(),
-            extra,
-            &passwd()?,
-            &read(root, "/etc/group")?,
-        ),
+        Some(text) => named(text, extra, &passwd()?, &read(root, "/etc/group")?),
     }
 }
 
@@ -122,10 +116,55 @@ fn groups(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     })
 }
 
-fn named(text: &str, gid: u32, extra: Vec<u32>, passwd: &str, group: &str) -> Result<Identity> {
-    let (user, wanted) = text
-        .split_once(':')
-        .map_or((text, None), |(u, g)| (u, Some(g)));
+/// What may follow the user after a `;`, separated by commas: `gid=N` (primary group, the user's own groups kept),
+/// `!` (none of the image's groups), other group names or numbers.
+#[derive(Default)]
+struct Extra<'a> {
+    gid: Option<u32>,
+    strict: bool,
+    groups: Vec<&'a str>,
+}
+
+impl<'a> Extra<'a> {
+    fn parse(text: &'a str) -> Result<Self> {
+        let mut made = Self::default();
+        for word in text.split(',').filter(|w| !w.is_empty()) {
+            match word.strip_prefix("gid=") {
+                Some(number) => match part(number)? {
+                    Part::Number(n) => made.gid = Some(n),
+                    Part::Name(n) => return Err(unknown("group", &n)),
+                },
+                None if word == "!" => made.strict = true,
+                None => made.groups.push(word),
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// Docker's words.
+fn unknown(what: &str, name: &str) -> LaunchError {
+    let file = if what == "user" { "passwd" } else { "group" };
+    let message = format!("unable to find {what} {name}: no matching entries in {file} file");
+    LaunchError::new(FailureKind::User, message)
+}
+
+fn group_number(text: &str, file: &str) -> Result<u32> {
+    match part(text)? {
+        Part::Number(n) => Ok(n),
+        Part::Name(n) => {
+            let found = groups(file)
+                .find(|(name, _, _)| *name == n)
+                .map(|(_, gid, _)| gid);
+            found.ok_or_else(|| unknown("group", &n))
+        }
+    }
+}
+
+fn named(text: &str, numbers: Vec<u32>, passwd: &str, group: &str) -> Result<Identity> {
+    let (who, extra) = text.split_once(';').unwrap_or((text, ""));
+    let extra = Extra::parse(extra)?;
+    let (user, wanted) = who.split_once(':').map_or((who, ""), |(u, g)| (u, g));
     let want = if user.is_empty() {
         Part::Number(0)
     } else {
@@ -135,50 +174,37 @@ fn named(text: &str, gid: u32, extra: Vec<u32>, passwd: &str, group: &str) -> Re
     let uid = match (&want, &row) {
         (Part::Number(n), _) => *n,
         (Part::Name(_), Some(r)) if r.uid <= i32::MAX.cast_unsigned() => r.uid,
-        (Part::Name(n), _) => {
-            let message = format!("unable to find user {n}: no matching entries in passwd file");
-            return Err(LaunchError::new(FailureKind::User, message));
+        (Part::Name(n), _) => return Err(unknown("user", n)),
+    };
+    let gid = match (extra.gid, wanted) {
+        (Some(gid), _) => gid,
+        (None, "") => row.as_ref().map_or(0, |r| r.gid),
+        (None, name) => group_number(name, group)?,
+    };
+    let mut list = vec![gid];
+    let mut add = |one: u32| {
+        if !list.contains(&one) {
+            list.push(one);
         }
     };
-    let mut list = Vec::new();
-    let gid = match wanted.filter(|g| !g.is_empty()) {
-        Some(g) => match part(g)? {
-            Part::Number(n) => n,
-            Part::Name(n) => groups(group)
-                .find(|(name, _, _)| *name == n)
-                .map(|(_, gid, _)| gid)
-                .ok_or_else(|| {
-                    let message =
-                        format!("unable to find group {n}: no matching entries in group file");
-                    LaunchError::new(FailureKind::User, message)
-                })?,
-        },
-        None => {
-            if let Some(row) = &row {
-                let of_user = |m: &str| m.split(',').any(|n| n == row.name);
-                list.extend(
-                    groups(group)
-                        .filter(|(_, _, members)| of_user(members))
-                        .map(|(_, gid, _)| gid),
-                );
-            }
-            if gid != 0 {
-                gid
-            } else {
-                row.as_ref().map_or(0, |r| r.gid)
-            }
-        }
-    };
-    let mut all = vec![gid];
-    for one in list.into_iter().chain(extra) {
-        if !all.contains(&one) {
-            all.push(one);
-        }
+    // A group named beside the user replaces those the image gives him, as Docker has it.
+    if let Some(row) = row
+        .as_ref()
+        .filter(|_| !extra.strict && (wanted.is_empty() || extra.gid.is_some()))
+    {
+        let of_user = |members: &str| members.split(',').any(|n| n == row.name);
+        groups(group)
+            .filter(|(_, _, members)| of_user(members))
+            .for_each(|(_, gid, _)| add(gid));
     }
+    for name in extra.groups {
+        add(group_number(name, group)?);
+    }
+    numbers.into_iter().for_each(add);
     Ok(Identity {
         uid,
         gid,
-        groups: all,
+        groups: list,
         home: row.map(|r| r.home),
     })
 }

@@ -24,9 +24,35 @@ pub(super) fn apply(spec: &Spec, root: &OwnedFd) -> Result<()> {
         empty: None,
     };
     for path in linux.masked_paths().iter().flatten() {
-        mask(root, Path::new(path), &mut covers)?;
+        match path.split_once("/cpu*/") {
+            Some((dir, file)) => {
+                for cpu in cpus(root, Path::new(dir)) {
+                    mask(root, &Path::new(dir).join(cpu).join(file), &mut covers)?;
+                }
+            }
+            None => mask(root, Path::new(path), &mut covers)?,
+        }
     }
     Ok(())
+}
+
+/// Names of the CPUs' directories, for the one pattern a list may hold: a fact of the host the list cannot know.
+fn cpus(root: &OwnedFd, dir: &Path) -> Vec<String> {
+    let Ok(fd) = beneath::open_dir(root, dir, Links::Refuse) else {
+        return Vec::new();
+    };
+    let Ok(mut list) = nix::dir::Dir::from_fd(fd) else {
+        return Vec::new();
+    };
+    let names = list
+        .iter()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str().ok().map(str::to_owned));
+    let number = |name: &String| {
+        name.strip_prefix("cpu")
+            .is_some_and(|n| n.parse::<u32>().is_ok())
+    };
+    names.filter(number).collect()
 }
 
 /// What covers masked paths, made once and cloned.

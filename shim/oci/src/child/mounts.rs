@@ -6,7 +6,7 @@ use super::{cgroupfs, devices};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::Launch;
 use gantry_sys::beneath::{self, Links};
-use gantry_sys::mount::{self, FsContext, Propagation, RDONLY};
+use gantry_sys::mount::{self, FsContext, NODEV, NOEXEC, NOSUID, Propagation, RDONLY};
 use oci_spec::runtime::{Mount, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -111,9 +111,19 @@ fn one(
         .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
     let dest = m.destination();
     let is_dev = dest == Path::new("/dev");
+    // None of the kernel's own file systems ever needs these, whatever a configuration forgets to say.
+    let always = if matches!(kind, "proc" | "sysfs" | "mqueue") {
+        NOSUID | NODEV | NOEXEC
+    } else {
+        0
+    };
     // /dev is filled before it becomes read-only.
     let first = Options {
-        set: if is_dev { o.set & !RDONLY } else { o.set },
+        set: if is_dev {
+            o.set & !RDONLY
+        } else {
+            o.set | always
+        },
         ..o.clone()
     };
     let fd = file_system(kind, &source, &first)?;

@@ -19,7 +19,7 @@ bad
 ";
 
 fn get(text: &str) -> Result<Identity> {
-    named(text, 0, vec![7], PASSWD, GROUP)
+    named(text, vec![7], PASSWD, GROUP)
 }
 
 fn ids(text: &str) -> (u32, u32, Vec<u32>) {
@@ -41,10 +41,18 @@ fn names_and_numbers() {
 }
 
 #[test]
-fn a_group_given_beside_wins_and_keeps_the_users_groups() {
+fn a_pods_numbers_groups_and_strictness() {
+    assert_eq!(ids("1000;gid=55"), (1000, 55, vec![55, 44, 7]));
+    assert_eq!(ids("1000;gid=0"), (1000, 0, vec![0, 44, 7]));
+    assert_eq!(ids("1000;!"), (1000, 1001, vec![1001, 7]));
     assert_eq!(
-        named("app", 55, vec![], PASSWD, GROUP).unwrap().groups,
-        [55, 44]
+        ids("1000;!,wheel,99,gid=55"),
+        (1000, 55, vec![55, 10, 99, 7])
+    );
+    assert_eq!(get("1000;nope").unwrap_err().kind, FailureKind::User);
+    assert_eq!(
+        get("1000;gid=4294967295").unwrap_err().kind,
+        FailureKind::User
     );
 }
 
