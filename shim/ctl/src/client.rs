@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::UnixStream;
@@ -87,8 +87,8 @@ impl Client {
             .map_err(|e| failed(&e))?;
         sender.send_request(request).await.map_err(|e| {
             if e.is_incomplete_message() || e.is_closed() || e.is_canceled() {
-                Failure::Failed(format!(
-                    "gantryd closed the connection on {} without an answer; it talks to root only",
+                Failure::Unreachable(format!(
+                    "gantryd closed the connection on {} without an answer: it is stopping, or you are not root",
                     self.socket.display()
                 ))
             } else {
@@ -125,11 +125,16 @@ async fn collect(body: Incoming) -> Result<Bytes, Failure> {
 /// The daemon's own words.
 async fn refused(response: Response<Incoming>) -> Failure {
     let status = response.status();
-    match collect(response.into_body()).await {
-        Ok(body) => Failure::Failed(match serde_json::from_slice::<Refusal>(&body) {
+    let message = match collect(response.into_body()).await {
+        Ok(body) => match serde_json::from_slice::<Refusal>(&body) {
             Ok(refusal) => refusal.message,
             Err(_) => format!("gantryd answered {status}"),
-        }),
-        Err(failure) => failure,
+        },
+        Err(failure) => return failure,
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        Failure::Unreachable(message)
+    } else {
+        Failure::Failed(message)
     }
 }

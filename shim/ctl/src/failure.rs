@@ -6,7 +6,7 @@ pub(crate) enum Failure {
     /// Something broke on the way, or the daemon refused.
     #[error("{0}")]
     Failed(String),
-    /// Nobody answers on the socket.
+    /// Nobody answers on the socket, or not yet: trying again may help.
     #[error("{0}")]
     Unreachable(String),
     /// `wait` waited long enough.
