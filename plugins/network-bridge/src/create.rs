@@ -147,7 +147,7 @@ impl Bridge {
     ) -> Result<Vec<String>> {
         let mut repaired = Vec::new();
         let mark = self.names.network_mark(id);
-        let mut firewall = open(Protocol::Netfilter)?;
+        let mut firewall = self.firewall()?;
         // The rules come first: no packet passes a bridge that nothing guards.
         if rules::ensure(&mut firewall, &self.names)? {
             repaired.push(format!("nf_tables table {} was made", self.names.table()));
@@ -162,7 +162,7 @@ impl Bridge {
                 set_ip_forward().map_err(kernel)?;
                 repaired.push("forwarding of IPv4 was switched on".to_owned());
             }
-            if foreign::admit(&mut firewall, self.firewall, &record.bridge, &mark)? {
+            if foreign::admit(&mut firewall, self.policy, &record.bridge, &mark)? {
                 repaired.push(format!(
                     "another firewall was told to let {} pass",
                     record.bridge
@@ -204,7 +204,7 @@ impl Bridge {
 
     fn take_down(&self, host: &mut Socket, id: &str, record: &NetworkRecord) -> Result<()> {
         let mark = self.names.network_mark(id);
-        let mut firewall = open(Protocol::Netfilter)?;
+        let mut firewall = self.firewall()?;
         foreign::withdraw(&mut firewall, &self.names, |gone| gone == id)?;
         // The bridge goes before its rules, for the same reason for which it comes after them.
         if find_link(host, &record.bridge).map_err(kernel)?.is_some() {

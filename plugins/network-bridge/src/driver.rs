@@ -1,5 +1,6 @@
 //! The driver: what is open, and the calls of the host, each in a file of its own.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,15 +25,55 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The driver.
 pub(crate) struct Bridge {
     pub(crate) names: Names,
-    pub(crate) firewall: Firewall,
+    pub(crate) policy: Firewall,
     host: Host,
     book: Mutex<Book>,
+    /// Kept open: closing a netfilter socket waits until the kernel has freed what was deleted
+    /// before, 6 to 12 ms for one element.
+    firewall_socket: Kept,
+    flows_socket: Kept,
     /// Held while networks are made, deleted and put right: the table and other firewalls are
     /// shared by all of them.
     setup: Mutex<()>,
 }
 
+/// A netfilter socket opened at its first use and kept.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Option<Socket>>);
+
+/// The socket, for one user at a time.
+pub(crate) struct Held<'a>(MutexGuard<'a, Option<Socket>>);
+
+impl Kept {
+    fn hold(&self) -> Result<Held<'_>> {
+        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if socket.is_none() {
+            *socket = Some(open(Protocol::Netfilter)?);
+        }
+        Ok(Held(socket))
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        self.0.as_ref().expect("hold() opened it")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Socket {
+        self.0.as_mut().expect("hold() opened it")
+    }
+}
+
 impl Bridge {
+    /// The socket for nf_tables.
+    pub(crate) fn firewall(&self) -> Result<Held<'_>> {
+        self.firewall_socket.hold()
+    }
+
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         // Changes are small and each leaves the book whole; a panic refuses the plugin anyway.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,8 +129,8 @@ impl Bridge {
         if udp.is_empty() {
             return;
         }
-        let done = Socket::open(Protocol::Netfilter).and_then(|mut s| forget_udp(&mut s, &udp));
-        if let Err(error) = done {
+        let flows = self.flows_socket.hold();
+        if let Err(error) = flows.and_then(|mut s| forget_udp(&mut s, &udp).map_err(kernel)) {
             self.warn(&format!(
                 "forget tracked flows of UDP ports {udp:?}: {error}"
             ));
@@ -104,9 +145,9 @@ pub(crate) fn open(protocol: Protocol) -> Result<Socket> {
 
 impl Driver for Bridge {
     fn open(host: Host, init: InitRequest) -> Result<Self> {
-        let mut firewall = Firewall::default();
+        let mut policy = Firewall::default();
         for (key, value) in &init.config {
-            firewall = match (key.as_str(), value.as_str()) {
+            policy = match (key.as_str(), value.as_str()) {
                 ("firewall", Some("auto")) => Firewall::Auto,
                 ("firewall", Some("own-table")) => Firewall::OwnTable,
                 _ => {
@@ -117,9 +158,11 @@ impl Driver for Bridge {
         }
         Ok(Self {
             names: Names::new(&init.instance),
-            firewall,
+            policy,
             host,
             book: Mutex::default(),
+            firewall_socket: Kept::default(),
+            flows_socket: Kept::default(),
             setup: Mutex::default(),
         })
     }

@@ -128,11 +128,7 @@ impl Bridge {
             return Ok(());
         }
         let entries = rules::of_ports(record.address, &record.ports, &mark);
-        rules::add(
-            &mut open(Protocol::Netfilter)?,
-            &self.names.table(),
-            &entries,
-        )?;
+        rules::add(&mut *self.firewall()?, &self.names.table(), &entries)?;
         self.forget_flows(&record.ports);
         Ok(())
     }
@@ -172,11 +168,7 @@ impl Bridge {
         }
         let mark = self.names.endpoint_mark(endpoint);
         let entries = rules::of_ports(record.address, &record.ports, &mark);
-        rules::remove(
-            &mut open(Protocol::Netfilter)?,
-            &self.names.table(),
-            &entries,
-        )?;
+        rules::remove(&mut *self.firewall()?, &self.names.table(), &entries)?;
         self.forget_flows(&record.ports);
         Ok(())
     }

@@ -59,8 +59,8 @@ impl Bridge {
     fn remove_rules_by_mark(&self, endpoint: &str) -> Result<()> {
         let mark = self.names.endpoint_mark(endpoint);
         let table = self.names.table();
-        let mut firewall = open(Protocol::Netfilter)?;
-        for set in rules::PORT_MAPS {
+        let mut firewall = self.firewall()?;
+        for set in rules::OF_ENDPOINTS {
             let there = match elements(&mut firewall, &table, set) {
                 Err(error) if error.is_missing() => continue,
                 other => other.map_err(kernel)?,

@@ -161,7 +161,7 @@ impl Bridge {
         fresh: &Book,
         answer: &mut ReconcileAnswer,
     ) -> Result<()> {
-        let mut firewall = open(Protocol::Netfilter)?;
+        let mut firewall = self.firewall()?;
         let claimed: BTreeSet<&str> = r.networks.iter().map(|n| n.create.id.as_str()).collect();
         let gone = foreign::withdraw(&mut firewall, &self.names, |id| !claimed.contains(id))?;
         if gone > 0 {

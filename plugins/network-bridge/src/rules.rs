@@ -9,13 +9,14 @@
 //!   set open_bridges { ifname }             those with a way out (not internal)
 //!   set nat_bridges  { ifname }             those whose packets leave with the host's address
 //!   set same         { ifname . ifname }    each bridge with itself
+//!   set self         { addr . addr }        each endpoint with published ports with itself
 //!   map ports_any    { proto . port : addr . port }
 //!   map ports_ip     { proto . addr . port : addr . port }
 //!   guard       raw prerouting   iifname @bridges ip saddr or daddr 127/8 drop
 //!   prerouting  nat              fib daddr type local jump published
 //!   output      nat              fib daddr type local jump published
-//!   postrouting nat              masquerade: 127/8 to a bridge, redirected from bridge to bridge,
-//!                                and @nat_bridges to elsewhere
+//!   postrouting nat              masquerade: 127/8 to a bridge, redirected from bridge to bridge or
+//!                                to oneself, and @nat_bridges to elsewhere
 //!   forward     filter           to a bridge: established, redirected, from itself; else drop
 //!                                from a bridge: only @open_bridges
 //! }
@@ -40,17 +41,24 @@ use crate::record::{NetworkRecord, Published};
 
 /// Changes whenever the fixed part does: a table of another version is made anew.
 const VERSION: &str = "v1";
-/// Sets and maps, in the order in which differences are looked for.
-const SETS: [&str; 6] = [
-    "bridges",
-    "open_bridges",
-    "nat_bridges",
-    "same",
-    "ports_any",
-    "ports_ip",
+/// Sets and maps: name, parts of a key, parts of a value.
+const SETS: [(&str, &[KeyType], &[KeyType]); 7] = [
+    ("bridges", &[KeyType::LinkName], &[]),
+    ("open_bridges", &[KeyType::LinkName], &[]),
+    ("nat_bridges", &[KeyType::LinkName], &[]),
+    ("same", &[KeyType::LinkName, KeyType::LinkName], &[]),
+    ("self", &[KeyType::Ipv4, KeyType::Ipv4], &[]),
+    ("ports_any", &[KeyType::Protocol, KeyType::Port], TARGET),
+    (
+        "ports_ip",
+        &[KeyType::Protocol, KeyType::Ipv4, KeyType::Port],
+        TARGET,
+    ),
 ];
-/// The maps of published ports.
-pub(crate) const PORT_MAPS: [&str; 2] = ["ports_any", "ports_ip"];
+/// Where a published port leads.
+const TARGET: &[KeyType] = &[KeyType::Ipv4, KeyType::Port];
+/// The sets that endpoints have elements in.
+pub(crate) const OF_ENDPOINTS: [&str; 3] = ["ports_any", "ports_ip", "self"];
 /// `RTN_LOCAL`: an address of the host itself.
 const LOCAL: [u8; 4] = 2u32.to_ne_bytes();
 /// `IPS_DST_NAT`: a rule changed the destination.
@@ -118,7 +126,16 @@ pub(crate) fn of_ports(address: Ipv4Addr, ports: &[Published], mark: &str) -> Ve
             mark: mark.to_owned(),
         }
     };
-    ports.iter().map(entry).collect()
+    let mut entries: Vec<Entry> = ports.iter().map(entry).collect();
+    if !entries.is_empty() {
+        entries.push(Entry {
+            set: "self",
+            key: vec![Value::Ipv4(address), Value::Ipv4(address)],
+            data: Vec::new(),
+            mark: mark.to_owned(),
+        });
+    }
+    entries
 }
 
 /// Sees to it that the table is there, and is ours; true when it had to be made.
@@ -151,18 +168,8 @@ pub(crate) fn ensure(socket: &mut Socket, names: &Names) -> Result<bool> {
 
 /// The part that is the same whatever networks there are.
 fn fixed(t: &mut Transaction, table: &str, mark: &str) {
-    use KeyType::{Ipv4, LinkName, Port, Protocol};
     t.add_table(table, mark);
-    let value: &[KeyType] = &[Ipv4, Port];
-    let sets: [(&str, &[KeyType], &[KeyType]); 6] = [
-        ("bridges", &[LinkName], &[]),
-        ("open_bridges", &[LinkName], &[]),
-        ("nat_bridges", &[LinkName], &[]),
-        ("same", &[LinkName, LinkName], &[]),
-        ("ports_any", &[Protocol, Port], value),
-        ("ports_ip", &[Protocol, Ipv4, Port], value),
-    ];
-    for (name, key, data) in sets {
+    for (name, key, data) in SETS {
         t.add_set(table, &Set { name, key, data });
     }
     let base = |kind, number, priority| {
@@ -232,6 +239,9 @@ fn nat_rules(t: &mut Transaction, table: &str) {
         of("bridges"),
         E::Masquerade,
     ];
+    // A container that reaches itself by its published port: inside a bridge, where frames pass
+    // netfilter without a link they came by.
+    let oneself = [E::source(0), E::destination(1), of("self"), E::Masquerade];
     let out = [
         E::IN_NAME,
         of("nat_bridges"),
@@ -241,6 +251,7 @@ fn nat_rules(t: &mut Transaction, table: &str) {
     ];
     t.append_rule(table, "postrouting", &from_loopback, "");
     t.append_rule(table, "postrouting", &round, "");
+    t.append_rule(table, "postrouting", &oneself, "");
     t.append_rule(table, "postrouting", &out, "");
 }
 
@@ -340,7 +351,7 @@ pub(crate) fn agree(
 ) -> Result<(Vec<String>, Vec<String>)> {
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     let mut t = Transaction::new();
-    for set in SETS {
+    for (set, ..) in SETS {
         let there = elements(socket, table, set).map_err(kernel)?;
         let mut missing: BTreeMap<Vec<u8>, &Entry> = BTreeMap::new();
         for entry in wanted.iter().filter(|e| e.set == set) {

@@ -57,9 +57,8 @@ pub(crate) fn options() -> Vec<String> {
     ["index", "redirect_dir", "metacopy"]
         .into_iter()
         .filter(|name| {
-            Path::new("/sys/module/overlay/parameters")
-                .join(name)
-                .exists()
+            let parameter = Path::new("/sys/module/overlay/parameters").join(name);
+            parameter.try_exists().unwrap_or(false)
         })
         .map(|name| format!("{name}=off"))
         .collect()

@@ -139,7 +139,9 @@ impl Shelf {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            if crate::name::check(&name).is_ok() && entry.path().join(RECORD).exists() {
+            let record = entry.path().join(RECORD);
+            let made = || fs::exists(&record).map_err(failed("look at", &record));
+            if crate::name::check(&name).is_ok() && made()? {
                 names.push(name);
             }
         }

@@ -42,3 +42,31 @@ fn a_port_is_an_element_by_its_address() {
         [Value::Ipv4([10, 0, 0, 2].into()), Value::Port(53)]
     );
 }
+
+#[test]
+fn every_entry_has_a_set_of_its_shape() {
+    use crate::record::Transport;
+    let network = NetworkRecord::plain("gbr", "10.0.0.0/24".parse().unwrap());
+    let port = |host_ip| Published {
+        transport: Transport::Tcp,
+        host_ip,
+        host_port: 1,
+        container_port: 1,
+    };
+    let ports = [port(None), port(Some([127, 0, 0, 1].into()))];
+    let mut entries = of_network(&network, "m");
+    entries.extend(of_ports([10, 0, 0, 2].into(), &ports, "m"));
+    for entry in &entries {
+        let (_, key, data) = SETS
+            .iter()
+            .find(|s| s.0 == entry.set)
+            .expect("the set is made");
+        assert_eq!((key.len(), data.len()), (entry.key.len(), entry.data.len()));
+    }
+    for (name, ..) in SETS {
+        assert!(
+            entries.iter().any(|e| e.set == name),
+            "nothing is in {name}"
+        );
+    }
+}

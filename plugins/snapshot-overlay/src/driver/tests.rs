@@ -85,7 +85,7 @@ fn a_committed_snapshot_has_no_mount_and_no_work_folder() {
         driver.describe(&record).unwrap_err().code,
         ErrorCode::FailedPrecondition
     );
-    assert!(!driver.store.folder(&record).join("work").exists());
+    assert!(!fs::exists(driver.store.folder(&record).join("work")).unwrap());
 }
 
 #[test]

@@ -110,6 +110,17 @@ impl<'a> Expression<'a> {
         }
     }
 
+    /// IPv4 source into the register of the n-th part of a key of 4-byte parts.
+    #[must_use]
+    pub const fn source(part: u32) -> Self {
+        Self::Payload {
+            base: 1,
+            offset: 12,
+            length: 4,
+            to: 8 + part,
+        }
+    }
+
     /// Destination port of TCP and UDP into the register of the n-th part of a key.
     #[must_use]
     pub const fn destination_port(part: u32) -> Self {

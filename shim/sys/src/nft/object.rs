@@ -21,6 +21,13 @@ const SET_KEY_LENGTH: u16 = 5;
 const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LENGTH: u16 = 7;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
+/// Userdata of type 0 in a set: its keys' byte order, 1 for the host's. Only `nft list` reads it,
+/// which otherwise takes a name's first byte for its last.
+const KEY_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 const SET_FLAG_MAP: u32 = 8;
 
 pub(super) const ELEMENT_KEY: u16 = 1;
@@ -159,6 +166,9 @@ impl Set<'_> {
             b.net_u32(SET_DATA_LENGTH, data_length);
         }
         b.net_u32(SET_ID, id);
+        if self.key == [KeyType::LinkName] {
+            b.attribute(SET_USERDATA, &KEY_IN_HOST_ORDER);
+        }
     }
 }
 
