@@ -95,7 +95,11 @@ impl Link {
                 Err(_) => Ended::Broken,
             };
             match ended {
-                Ended::Unused => return,
+                Ended::Unused => {
+                    // Nobody asks; but a child of ours stays a zombie until it is reaped.
+                    let _ = self.pidfd.readable().await;
+                    return self.gone();
+                }
                 Ended::Gone => return self.gone(),
                 Ended::Broken => {}
             }

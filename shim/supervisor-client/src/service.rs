@@ -81,8 +81,11 @@ impl SupervisorService for Supervisors {
         mpsc::UnboundedReceiver<SupervisorEvent>,
     )> {
         call.cancel.check()?;
-        let (shim, events) = spawn::spawn(&self.0, call, launch)
-            .await
+        // In a task of its own: whoever drops this future must not leave a process nobody reaps.
+        let (config, call, asked) = (self.0.clone(), call.clone(), launch.clone());
+        let spawned = tokio::spawn(async move { spawn::spawn(&config, &call, &asked).await }).await;
+        let (shim, events) = spawned
+            .unwrap_or_else(|e| Err(Error::internal(e.to_string())))
             .map_err(|e| e.context(format!("start supervisor of sandbox {}", launch.id.short())))?;
         Ok((shim, events))
     }

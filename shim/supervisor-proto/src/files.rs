@@ -288,7 +288,7 @@ mod tests {
         assert!(is_locked(&prober).unwrap(), "a copy keeps it");
         drop(copy);
         assert!(!is_locked(&prober).unwrap());
-        lock(&open()).unwrap();
+        lock(open()).unwrap();
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -14,7 +14,8 @@ pub(crate) struct Birth {
     pub(crate) id: String,
     /// `<run>/shims/<id>`.
     pub(crate) folder: PathBuf,
-    /// Held as long as we live; never used.
+    /// Held as long as we live, never read.
+    #[allow(dead_code)] // its drop is its use
     pub(crate) lock: OwnedFd,
     /// Closes when our maker dies; obeyed until "committed" comes.
     pub(crate) pipe: OwnedFd,

@@ -49,11 +49,13 @@ impl Supervisor {
             // Whoever waited for it has been told by now.
             return self.forget(key);
         }
-        let oom = task.group.as_ref().is_some_and(|g| g.oom_kills() > 0);
+        // An exec shares its container's count: one of before may be in it.
+        let killed = task.is_container() || code == 128 + SIGKILL;
+        let oom = killed && task.group.as_ref().is_some_and(|g| g.oom_kills() > 0);
         task.exit.get_or_insert(Exit {
             code,
             at: gantry_logs::clock::now(),
-            oom: oom && code == 128 + SIGKILL,
+            oom,
             timed_out: task.timed_out,
         });
         let now = Instant::now();
@@ -146,7 +148,8 @@ impl Supervisor {
             }
             return;
         }
-        if task.deleting.is_empty() {
+        // What its clients have not read yet must not be lost by it.
+        if task.deleting.is_empty() || task.stdio.has_clients() {
             return;
         }
         if let Some(rootfs) = task.rootfs.take() {

@@ -124,6 +124,7 @@ impl Supervisor {
         let role = Role::Exec {
             container,
             timeout_ms: body.timeout_ms,
+            maker: to.connection,
             deadline: None,
         };
         self.add_begun(to, body.id, role, body.stdin, group, begun);
@@ -269,7 +270,7 @@ impl Supervisor {
                 let to = *to;
                 self.started(key, to);
             }
-            (Ok(_), Phase::Made) => {
+            (_, Phase::Made) => {
                 // It died while blocked; its end is told when it is reaped.
                 task.pending = None;
             }

@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 
 use gantry_supervisor_proto::WireError;
-use gantry_supervisor_proto::types::{Namespace, PidMode, Prepare};
+use gantry_supervisor_proto::types::{Namespace, Prepare};
 use gantry_sys::namespace::{self, Flags};
 
 /// What is held; `None` where the host's is used.
@@ -16,7 +16,6 @@ pub(crate) struct Namespaces {
     pub(crate) network: Option<OwnedFd>,
     pub(crate) ipc: Option<OwnedFd>,
     pub(crate) uts: Option<OwnedFd>,
-    pub(crate) pid: PidMode,
 }
 
 /// Makes them.
@@ -34,10 +33,7 @@ pub(crate) fn make(prepare: &Prepare) -> Result<Namespaces, WireError> {
         .filter(|(mode, _)| *mode == Namespace::Own)
         .fold(0, |all, (_, flag)| all | flag);
     check_sysctls(prepare, flags)?;
-    let mut made = Namespaces {
-        pid: prepare.pid,
-        ..Namespaces::default()
-    };
+    let mut made = Namespaces::default();
     if flags == 0 {
         return Ok(made);
     }

@@ -4,6 +4,8 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use gantry_sys::process::pidfd_send_signal;
+use nix::libc::SIGKILL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::connection;
@@ -178,6 +180,13 @@ impl Supervisor {
                 continue;
             };
             task.stdio.drop_late(now);
+            if let (Phase::Made, Role::Exec { maker, .. }, Some((_, pidfd))) =
+                (&task.phase, &task.role, &task.process)
+                && !self.connections.contains_key(maker)
+            {
+                // Nobody is left to start it. That it is gone already is as good.
+                let _ = pidfd_send_signal(pidfd, SIGKILL);
+            }
             if let Role::Exec { deadline, .. } = &mut task.role
                 && deadline.is_some_and(|d| d <= now)
             {

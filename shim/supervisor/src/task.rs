@@ -65,6 +65,8 @@ pub(crate) enum Role {
         container: u32,
         /// From its start; 0 never.
         timeout_ms: u64,
+        /// The connection it was made on: it is not started by anybody else.
+        maker: u64,
         /// When its tree is killed.
         deadline: Option<Instant>,
     },

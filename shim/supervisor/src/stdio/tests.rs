@@ -127,7 +127,11 @@ fn input_nobody_reads_is_bounded() {
     let mut frame = header(Kind::Stdin, 4096).to_vec();
     frame.extend([0; 4096]);
     let mut took = 0;
-    while let Some((key, _, true)) = stdio.clients().next() {
+    let wants_more = |stdio: &Stdio| {
+        let first = stdio.clients().next();
+        first.and_then(|(key, _, room)| room.then_some(key))
+    };
+    while let Some(key) = wants_more(&stdio) {
         if client.write(&frame).is_ok_and(|n| n == frame.len()) {
             took += 4096;
         }
