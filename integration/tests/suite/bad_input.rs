@@ -115,7 +115,7 @@ const BAD_PATHS: [(&str, &str, u16, &str); 9] = [
     ("GET", "/networks/nowhere", 404, "nowhere"),
     ("GET", "/images/no%2Fimage/json", 404, "no/image"),
     ("GET", "/no/such/path", 404, "page not found"),
-    ("POST", "/swarm/init", 503, "swarm"),
+    ("GET", "/services", 503, "swarm"),
     ("POST", "/build?t=x", 501, "build"),
     ("GET", "/v1.23/version", 400, "1.23"),
     ("GET", "/v9.99/version", 400, "9.99"),

@@ -83,13 +83,13 @@ fn logs_of_every_kind() -> Result<()> {
     docker.ok(&[
         "run",
         "--name",
-        "l",
+        "ll",
         "busybox",
         "sh",
         "-c",
         "for i in 1 2 3 4 5; do echo out$i; done; echo err >&2; printf unfinished",
     ])?;
-    let ran = docker.run(&["logs", "l"])?;
+    let ran = docker.run(&["logs", "ll"])?;
     ensure!(
         ran.out == "out1\nout2\nout3\nout4\nout5\nunfinished",
         "{ran:?}"
@@ -97,11 +97,11 @@ fn logs_of_every_kind() -> Result<()> {
     ensure!(ran.err == "err\n", "{ran:?}");
     ensure!(
         docker
-            .ok(&["logs", "--tail", "2", "l"])?
+            .ok(&["logs", "--tail", "2", "ll"])?
             .ends_with("unfinished")
     );
-    ensure!(docker.run(&["logs", "--tail", "0", "l"])?.out.is_empty());
-    let stamped = docker.ok(&["logs", "-t", "l"])?;
+    ensure!(docker.run(&["logs", "--tail", "0", "ll"])?.out.is_empty());
+    let stamped = docker.ok(&["logs", "-t", "ll"])?;
     let (stamp, text) = stamped
         .lines()
         .next()
@@ -135,13 +135,13 @@ fn logs_follow_to_the_end() -> Result<()> {
         "run",
         "-d",
         "--name",
-        "f",
+        "ff",
         "busybox",
         "sh",
         "-c",
         "i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); sleep 0.05; done",
     ])?;
-    let ran = docker.run(&["logs", "-f", "f"])?;
+    let ran = docker.run(&["logs", "-f", "ff"])?;
     let want: String = (0..30).map(|i| format!("{i}\n")).collect();
     ensure!(ran.out == want, "{ran:?}");
     node.finish()
@@ -152,10 +152,10 @@ fn exec_runs_beside() -> Result<()> {
     node.load_busybox()?;
     let docker = node.docker();
     docker.ok(&[
-        "run", "-d", "--name", "e", "-e", "A=1", "busybox", "sleep", "1000",
+        "run", "-d", "--name", "ee", "-e", "A=1", "busybox", "sleep", "1000",
     ])?;
-    ensure!(docker.ok(&["exec", "e", "sh", "-c", "echo $A; ps | grep -c '[s]leep'"])? == "1\n1");
-    ensure!(docker.run(&["exec", "e", "sh", "-c", "exit 9"])?.code == 9);
+    ensure!(docker.ok(&["exec", "ee", "sh", "-c", "echo $A; ps | grep -c '[s]leep'"])? == "1\n1");
+    ensure!(docker.run(&["exec", "ee", "sh", "-c", "exit 9"])?.code == 9);
     ensure!(
         docker.ok(&[
             "exec",
@@ -165,15 +165,15 @@ fn exec_runs_beside() -> Result<()> {
             "/tmp",
             "--user",
             "33",
-            "e",
+            "ee",
             "sh",
             "-c",
             "echo $B; pwd; id -u"
         ])? == "2\n/tmp\n33"
     );
-    let ran = docker.run_with(&["exec", "-i", "e", "wc", "-c"], &vec![b'y'; 1 << 20])?;
+    let ran = docker.run_with(&["exec", "-i", "ee", "wc", "-c"], &vec![b'y'; 1 << 20])?;
     ensure!(ran.out.trim() == "1048576", "{ran:?}");
-    let ran = docker.run(&["exec", "e", "nothing-like-this"])?;
+    let ran = docker.run(&["exec", "ee", "nothing-like-this"])?;
     ensure!(
         matches!(ran.code, 126 | 127)
             && format!("{}{}", ran.out, ran.err).contains("nothing-like-this"),
@@ -181,25 +181,25 @@ fn exec_runs_beside() -> Result<()> {
     );
     ensure!(
         docker
-            .ok(&["exec", "-t", "e", "tty"])?
+            .ok(&["exec", "-t", "ee", "tty"])?
             .contains("/dev/pts/")
     );
-    docker.ok(&["exec", "-d", "e", "sh", "-c", "echo done > /tmp/d"])?;
+    docker.ok(&["exec", "-d", "ee", "sh", "-c", "echo done > /tmp/d"])?;
     wait::until("the detached exec", Duration::from_secs(5), || {
         docker
-            .run(&["exec", "e", "cat", "/tmp/d"])
+            .run(&["exec", "ee", "cat", "/tmp/d"])
             .is_ok_and(|r| r.out == "done\n")
     })?;
     // Processes of an exec end with the container.
-    let hanging = docker.live(&["exec", "e", "sleep", "1000"])?;
+    let hanging = docker.live(&["exec", "ee", "sleep", "1000"])?;
     wait::until("the exec to run", Duration::from_secs(5), || {
         docker
-            .ok(&["exec", "e", "sh", "-c", "ps | grep -c '[s]leep'"])
+            .ok(&["exec", "ee", "sh", "-c", "ps | grep -c '[s]leep'"])
             .is_ok_and(|n| n == "2")
     })?;
-    docker.ok(&["kill", "e"])?;
+    docker.ok(&["kill", "ee"])?;
     ensure!(hanging.end()?.code == 137);
-    let ran = docker.run(&["exec", "e", "true"])?;
+    let ran = docker.run(&["exec", "ee", "true"])?;
     ensure!(ran.code == 1 && ran.err.contains("not running"), "{ran:?}");
     node.finish()
 }
@@ -210,10 +210,10 @@ fn two_clients_attach() -> Result<()> {
     let docker = node.docker();
     let script = "while ! read -t 1 x; do echo tick; done; echo got $x; exit 4";
     docker.ok(&[
-        "run", "-d", "-i", "--name", "a", "busybox", "sh", "-c", script,
+        "run", "-d", "-i", "--name", "aa", "busybox", "sh", "-c", script,
     ])?;
-    let mut first = docker.live(&["attach", "a"])?;
-    let second = docker.live(&["attach", "--no-stdin", "a"])?;
+    let mut first = docker.live(&["attach", "aa"])?;
+    let second = docker.live(&["attach", "--no-stdin", "aa"])?;
     first.says("tick")?;
     second.says("tick")?;
     first.send("word\n")?;
@@ -271,7 +271,7 @@ fn inspect_and_ps() -> Result<()> {
     node.load_busybox()?;
     let docker = node.docker();
     let id = docker.ok(&[
-        "run", "-d", "--name", "p", "-p", "8081:80", "busybox", "sleep", "1000",
+        "run", "-d", "--name", "pp", "-p", "8081:80", "busybox", "sleep", "1000",
     ])?;
     ensure!(id.len() == 64, "{id}");
     let line = docker.ok(&[
@@ -280,26 +280,26 @@ fn inspect_and_ps() -> Result<()> {
         "{{.ID}}|{{.Image}}|{{.Command}}|{{.Names}}|{{.State}}|{{.Ports}}",
     ])?;
     ensure!(
-        line.starts_with(&format!("{}|busybox|\"sleep 1000\"|p|running|", &id[..12])),
+        line.starts_with(&format!("{}|busybox|\"sleep 1000\"|pp|running|", &id[..12])),
         "{line}"
     );
     ensure!(line.contains("8081->80/tcp"), "{line}");
-    let inspect = |what: &str| docker.ok(&["inspect", "-f", what, "p"]);
+    let inspect = |what: &str| docker.ok(&["inspect", "-f", what, "pp"]);
     ensure!(
         inspect("{{.Name}} {{.Config.Image}} {{.State.Status}} {{.State.Running}}")?
-            == "/p busybox running true"
+            == "/pp busybox running true"
     );
     let pid: u32 = inspect("{{.State.Pid}}")?.parse()?;
     ensure!(std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim() == "sleep");
     ensure!(!inspect("{{.NetworkSettings.Networks.bridge.IPAddress}}")?.is_empty());
     // By prefix of the id, by name, with a filter.
-    for key in [&id[..12], &id[..5], "p", "/p"] {
+    for key in [&id[..12], &id[..5], "pp", "/pp"] {
         ensure!(
             docker.ok(&["inspect", "-f", "{{.Id}}", key])? == id,
             "{key}"
         );
     }
-    docker.ok(&["stop", "-t", "0", "p"])?;
+    docker.ok(&["stop", "-t", "0", "pp"])?;
     ensure!(docker.ok(&["ps", "-q"])?.is_empty());
     ensure!(docker.ok(&["ps", "-aq", "--no-trunc", "--filter", "status=exited"])? == id);
     ensure!(

@@ -39,7 +39,7 @@ fn images_list_tag_remove() -> Result<()> {
         "two names"
     );
     // A container keeps the image: its last name can't go, another can.
-    docker.ok(&["create", "--name", "c", "busybox", "true"])?;
+    docker.ok(&["create", "--name", "cc", "busybox", "true"])?;
     ensure!(
         docker
             .ok(&["rmi", "other/name:v1"])?
@@ -47,7 +47,7 @@ fn images_list_tag_remove() -> Result<()> {
     );
     let ran = docker.run(&["rmi", "busybox"])?;
     ensure!(ran.code == 1 && ran.err.contains("conflict"), "{ran:?}");
-    docker.ok(&["rm", "c"])?;
+    docker.ok(&["rm", "cc"])?;
     ensure!(docker.ok(&["rmi", "busybox"])?.contains("Deleted: "));
     ensure!(docker.ok(&["images", "-q"])?.is_empty());
     let ran = docker.run(&["rmi", "busybox"])?;

@@ -152,7 +152,7 @@ fn limits_reach_the_cgroup() -> Result<()> {
         "run",
         "-d",
         "--name",
-        "l",
+        "ll",
         "-m",
         "32m",
         "--cpus",
@@ -167,13 +167,13 @@ fn limits_reach_the_cgroup() -> Result<()> {
         "inspect",
         "-f",
         "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}",
-        "l",
+        "ll",
     ])?;
     ensure!(host == "33554432 500000000 7", "{host}");
     // The pids limit holds: an eighth process cannot be made.
     let ran = docker.run(&[
         "exec",
-        "l",
+        "ll",
         "sh",
         "-c",
         "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done",
@@ -273,7 +273,7 @@ fn the_image_is_one_for_many_containers() -> Result<()> {
     docker.ok(&[
         "run",
         "--name",
-        "w",
+        "ww",
         "busybox",
         "sh",
         "-c",
@@ -293,13 +293,13 @@ fn the_image_is_one_for_many_containers() -> Result<()> {
     docker.ok(&[
         "create",
         "--name",
-        "k",
+        "kk",
         "busybox",
         "sh",
         "-c",
         "echo x >> /n; wc -l < /n",
     ])?;
-    ensure!(docker.ok(&["start", "-a", "k"])? == "1");
-    ensure!(docker.ok(&["start", "-a", "k"])? == "2");
+    ensure!(docker.ok(&["start", "-a", "kk"])? == "1");
+    ensure!(docker.ok(&["start", "-a", "kk"])? == "2");
     node.finish()
 }

@@ -73,7 +73,7 @@ fn native_instead_of_overlay() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let plugins = scratch.path().join("plugins");
     folder_without(&plugins, "libgantry_snapshot_overlay.so")?;
-    let config = "[storage]\nsnapshotter = \"native\"\n".to_owned();
+    let config = "snapshotter = \"native\"\n".to_owned();
     let node = Node::start_with(Options {
         plugins: Some(plugins),
         config,
@@ -87,7 +87,7 @@ fn native_instead_of_overlay() -> Result<()> {
             .ok(&[
                 "run",
                 "--name",
-                "n",
+                "nn",
                 "busybox",
                 "sh",
                 "-c",

@@ -31,12 +31,12 @@ fn a_container_outlives_the_daemon() -> Result<()> {
     node.load_busybox()?;
     let docker = node.docker();
     let id = docker.ok(&[
-        "run", "-d", "--name", "c", "-v", "v:/v", "-p", "8080:80", "busybox", "sh", "-c", COUNTER,
+        "run", "-d", "--name", "cc", "-v", "vv:/v", "-p", "8080:80", "busybox", "sh", "-c", COUNTER,
     ])?;
     web::get_when_up(&node.net, "127.0.0.1:8080")?;
-    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "c"])?;
+    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "cc"])?;
     for _ in 0..3 {
-        let before = whole(&docker.ok(&["logs", "c"])?)?;
+        let before = whole(&docker.ok(&["logs", "cc"])?)?;
         node.kill()?;
         ensure!(
             web::get(&node.net, "127.0.0.1:8080")?.contains("hello"),
@@ -44,26 +44,26 @@ fn a_container_outlives_the_daemon() -> Result<()> {
         );
         node.restart()?;
         ensure!(
-            docker.ok(&["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "c"])?
+            docker.ok(&["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "cc"])?
                 == format!("running {pid}")
         );
         wait::until("the log to go on", Duration::from_secs(5), || {
             docker
-                .ok(&["logs", "c"])
+                .ok(&["logs", "cc"])
                 .is_ok_and(|l| l.lines().count() > before + 2)
         })?;
-        whole(&docker.ok(&["logs", "c"])?)?;
+        whole(&docker.ok(&["logs", "cc"])?)?;
         ensure!(web::get(&node.net, "127.0.0.1:8080")?.contains("hello"));
     }
     ensure!(
-        docker.ok(&["exec", "c", "echo", "hi"])? == "hi",
+        docker.ok(&["exec", "cc", "echo", "hi"])? == "hi",
         "exec works after a restart"
     );
     // The port is still taken, the address is not given away, and stop works.
     let ran = docker.run(&["run", "--rm", "-p", "8080:80", "busybox", "true"])?;
     ensure!(ran.code == 125, "{ran:?}");
-    docker.ok(&["exec", "c", "touch", "/v/end"])?;
-    ensure!(docker.ok(&["wait", "c"])? == "23");
+    docker.ok(&["exec", "cc", "touch", "/v/end"])?;
+    ensure!(docker.ok(&["wait", "cc"])? == "23");
     ensure!(docker.ok(&["ps", "-aq", "--no-trunc"])? == id);
     node.finish()
 }
@@ -73,14 +73,14 @@ fn an_exit_while_down_is_reported() -> Result<()> {
     node.load_busybox()?;
     let docker = node.docker();
     docker.ok(&[
-        "run", "-d", "--name", "c", "-v", "v:/v", "busybox", "sh", "-c", COUNTER,
+        "run", "-d", "--name", "cc", "-v", "vv:/v", "busybox", "sh", "-c", COUNTER,
     ])?;
     docker.ok(&[
-        "run", "-d", "--rm", "--name", "gone", "-v", "v:/v", "busybox", "sh", "-c", COUNTER,
+        "run", "-d", "--rm", "--name", "gone", "-v", "vv:/v", "busybox", "sh", "-c", COUNTER,
     ])?;
-    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "c"])?;
+    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "cc"])?;
     node.kill()?;
-    std::fs::write(node.root().join("volumes/local/v/_data/end"), "")?;
+    std::fs::write(node.root().join("volumes/local/vv/_data/end"), "")?;
     wait::until("the container to end", Duration::from_secs(5), || {
         !std::path::Path::new("/proc").join(&pid).is_dir()
     })?;
@@ -90,11 +90,11 @@ fn an_exit_while_down_is_reported() -> Result<()> {
             "inspect",
             "-f",
             "{{.State.Status}} {{.State.ExitCode}}",
-            "c"
+            "cc"
         ])? == "exited 23"
     );
-    ensure!(docker.ok(&["wait", "c"])? == "23");
-    whole(&docker.ok(&["logs", "c"])?)?;
+    ensure!(docker.ok(&["wait", "cc"])? == "23");
+    whole(&docker.ok(&["logs", "cc"])?)?;
     wait::until(
         "--rm to be done by the next daemon",
         Duration::from_secs(5),
@@ -108,14 +108,14 @@ fn an_exit_while_down_is_reported() -> Result<()> {
         "--until",
         &now,
         "--filter",
-        "container=c",
+        "container=cc",
         "--format",
         "{{.Action}} {{.Actor.Attributes.exitCode}}",
     ])?;
     ensure!(events.contains("die 23"), "{events}");
     // It can be started again.
-    docker.ok(&["run", "--rm", "-v", "v:/v", "busybox", "rm", "/v/end"])?;
-    docker.ok(&["start", "c"])?;
+    docker.ok(&["run", "--rm", "-v", "vv:/v", "busybox", "rm", "/v/end"])?;
+    docker.ok(&["start", "cc"])?;
     node.finish()
 }
 
@@ -201,7 +201,7 @@ fn the_daemon_can_be_killed_at_any_moment() -> Result<()> {
     // Killed at a different point of `run` each time; whatever was begun must be completed or undone.
     for round in 0..12_u64 {
         let client = docker.live(&[
-            "run", "--rm", "-p", "8080:80", "-v", "x:/x", "busybox", "true",
+            "run", "--rm", "-p", "8080:80", "-v", "xx:/x", "busybox", "true",
         ])?;
         let moment = std::time::Instant::now() + Duration::from_millis(25 * round);
         wait::until("the moment", Duration::from_secs(5), || {
@@ -216,7 +216,7 @@ fn the_daemon_can_be_killed_at_any_moment() -> Result<()> {
         docker.ok(&["rm", "-f", id])?;
     }
     docker.ok(&[
-        "run", "--rm", "-p", "8080:80", "-v", "x:/x", "busybox", "true",
+        "run", "--rm", "-p", "8080:80", "-v", "xx:/x", "busybox", "true",
     ])?;
     node.finish()
 }
@@ -225,11 +225,11 @@ fn term_leaves_containers_running() -> Result<()> {
     let mut node = Node::start()?;
     node.load_busybox()?;
     let docker = node.docker();
-    docker.ok(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"])?;
-    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "c"])?;
+    docker.ok(&["run", "-d", "--name", "cc", "busybox", "sleep", "1000"])?;
+    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "cc"])?;
     node.stop()?;
     ensure!(std::path::Path::new("/proc").join(&pid).is_dir());
     node.restart()?;
-    ensure!(docker.ok(&["inspect", "-f", "{{.State.Pid}}", "c"])? == pid);
+    ensure!(docker.ok(&["inspect", "-f", "{{.State.Pid}}", "cc"])? == pid);
     node.finish()
 }
