@@ -2,6 +2,9 @@
 
 use gantry_sdk::{Error, Result};
 
+/// Longest file name Linux takes (`NAME_MAX`), in bytes.
+const MAX: usize = 255;
+
 /// Refuses a name that is no plain file name of letters, digits and `_.-`.
 ///
 /// # Errors
@@ -11,6 +14,12 @@ pub(crate) fn check(name: &str) -> Result<()> {
         return Err(Error::invalid(
             "volume name is too short, names should be at least two alphanumeric characters",
         ));
+    }
+    if name.len() > MAX {
+        let len = name.len();
+        return Err(Error::invalid(format!(
+            "volume name of {len} bytes is too long, at most {MAX} make a file name"
+        )));
     }
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -39,6 +48,7 @@ mod tests {
         ] {
             check(bad).unwrap_err();
         }
+        check(&"x".repeat(256)).unwrap_err();
         let error = check("a/b").unwrap_err();
         assert!(error.message.contains("use absolute path"), "{error}");
     }
