@@ -15,7 +15,7 @@ const MIN_MEMORY: i64 = 6 * 1024 * 1024;
 /// Answers warnings for the user.
 ///
 /// # Errors
-/// `InvalidArgument`, `NotFound` (handler), `Unimplemented`, each naming the option.
+/// `InvalidArgument`, `Unimplemented`, each naming the option.
 pub(crate) fn container(
     config: &EngineConfig,
     spec: &ContainerSpec,
@@ -57,7 +57,7 @@ pub(crate) fn container(
 }
 
 /// # Errors
-/// `NotFound` naming the handler.
+/// `InvalidArgument` naming the handler.
 pub(crate) fn handler(config: &EngineConfig, name: &str) -> Result<()> {
     let built_in = matches!(name, "" | "gantry");
     if built_in || config.handlers.iter().any(|known| known == name) {
@@ -68,7 +68,7 @@ pub(crate) fn handler(config: &EngineConfig, name: &str) -> Result<()> {
             "handler {name}: other OCI runtimes are not supported yet"
         )));
     }
-    Err(Error::not_found(format!(
+    Err(Error::invalid(format!(
         "unknown or invalid runtime name: {name}"
     )))
 }

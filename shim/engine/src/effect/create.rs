@@ -12,7 +12,7 @@ use gantry_model::state::State;
 use gantry_model::supervisor::LogSink;
 use gantry_model::{ContainerId, Error, Result};
 
-use super::{config, network, volume};
+use super::{config, volume};
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
 use crate::{CreateContainer, CreateVolume, Created, names, validate};
@@ -21,9 +21,6 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
     let _content = inner.use_content().await;
     let (image_name, details) = crate::api::image::resolve(inner, &request.spec.image).await?;
     let warnings = validate::container(&inner.config, &request.spec, &details)?;
-    for endpoint in &request.spec.network.endpoints {
-        network::find(inner, &endpoint.network)?;
-    }
     let pod = match &request.pod {
         Some(pod) => Some(ready_pod(inner, pod)?),
         None => None,
