@@ -52,17 +52,24 @@ pub(crate) fn read(port: &Port, default_ip: Option<Ipv4Addr>) -> Result<Publishe
 /// All published ports of this driver.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ports {
-    taken: BTreeMap<(Transport, u16), Vec<(Option<Ipv4Addr>, String)>>,
+    taken: BTreeMap<(Transport, u16), Vec<Holder>>,
+}
+
+/// An endpoint that has a port, on one address or on all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    ip: Option<Ipv4Addr>,
+    endpoint: String,
 }
 
 impl Ports {
-    /// Who else has this port. One on every address conflicts with all others of its number.
-    fn holder(&self, port: &Published, endpoint: &str) -> Option<&str> {
-        let all = self.taken.get(&(port.transport, port.host_port))?;
-        let same =
-            |ip: &Option<Ipv4Addr>| ip.is_none() || port.host_ip.is_none() || *ip == port.host_ip;
-        let found = all.iter().find(|(ip, who)| same(ip) && who != endpoint)?;
-        Some(&found.1)
+    /// Does another endpoint have this port? One on every address conflicts with all others of its
+    /// number.
+    fn conflicts(&self, port: &Published, endpoint: &str) -> bool {
+        let meets =
+            |ip: Option<Ipv4Addr>| ip == port.host_ip || ip.is_none() || port.host_ip.is_none();
+        let all = self.taken.get(&(port.transport, port.host_port));
+        all.is_some_and(|all| all.iter().any(|h| h.endpoint != endpoint && meets(h.ip)))
     }
 
     /// Takes all of an endpoint's ports or none, with host ports filled in.
@@ -70,11 +77,11 @@ impl Ports {
     /// # Errors
     /// `AlreadyExists` in Docker's words; `ResourceExhausted` when no port is free.
     pub(crate) fn take(&mut self, endpoint: &str, wanted: &mut [Published]) -> Result<()> {
-        for at in 0..wanted.len() {
-            let filled = if wanted[at].host_port == 0 {
-                self.choose(endpoint, &mut wanted[at])
-            } else if self.holder(&wanted[at], endpoint).is_some() {
-                Err(allocated(&wanted[at]))
+        for port in wanted {
+            let filled = if port.host_port == 0 {
+                self.choose(port)
+            } else if self.conflicts(port, endpoint) {
+                Err(allocated(port))
             } else {
                 Ok(())
             };
@@ -82,21 +89,27 @@ impl Ports {
                 self.release(endpoint);
                 return Err(error);
             }
-            let port = wanted[at];
-            let all = self
-                .taken
-                .entry((port.transport, port.host_port))
-                .or_default();
-            let mine = (port.host_ip, endpoint.to_owned());
-            if !all.contains(&mine) {
-                all.push(mine);
-            }
+            self.put(endpoint, port);
         }
         Ok(())
     }
 
+    fn put(&mut self, endpoint: &str, port: &Published) {
+        let mine = Holder {
+            ip: port.host_ip,
+            endpoint: endpoint.to_owned(),
+        };
+        let all = self
+            .taken
+            .entry((port.transport, port.host_port))
+            .or_default();
+        if !all.contains(&mine) {
+            all.push(mine);
+        }
+    }
+
     /// The kernel knows which port nobody listens on; ours have no listener of this process.
-    fn choose(&self, endpoint: &str, port: &mut Published) -> Result<()> {
+    fn choose(&self, port: &mut Published) -> Result<()> {
         let ip = port.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
         for _ in 0..64 {
             let free = match port.transport {
@@ -105,9 +118,7 @@ impl Ports {
             };
             let free = free.map_err(|e| Error::io(format!("choose a free port on {ip}"), &e))?;
             port.host_port = free.port();
-            let mine = |all: &Vec<(Option<Ipv4Addr>, String)>| all.iter().any(|a| a.1 == endpoint);
-            let key = (port.transport, port.host_port);
-            if self.holder(port, endpoint).is_none() && !self.taken.get(&key).is_some_and(mine) {
+            if !self.taken.contains_key(&(port.transport, port.host_port)) {
                 return Ok(());
             }
         }
@@ -118,18 +129,14 @@ impl Ports {
     /// Takes ports that are published already.
     pub(crate) fn restore(&mut self, endpoint: &str, ports: &[Published]) {
         for port in ports {
-            let all = self
-                .taken
-                .entry((port.transport, port.host_port))
-                .or_default();
-            all.push((port.host_ip, endpoint.to_owned()));
+            self.put(endpoint, port);
         }
     }
 
     /// Gives back all of an endpoint's ports.
     pub(crate) fn release(&mut self, endpoint: &str) {
         self.taken.retain(|_, all| {
-            all.retain(|(_, who)| who != endpoint);
+            all.retain(|h| h.endpoint != endpoint);
             !all.is_empty()
         });
     }

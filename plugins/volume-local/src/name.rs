@@ -5,6 +5,9 @@ use gantry_sdk::{Error, Result};
 /// Longest file name Linux takes (`NAME_MAX`), in bytes.
 const MAX: usize = 255;
 
+/// `NAME_MAX` of Linux: a volume is a folder.
+const LONGEST: usize = 255;
+
 /// Refuses a name that is no plain file name of letters, digits and `_.-`.
 ///
 /// # Errors
@@ -20,6 +23,13 @@ pub(crate) fn check(name: &str) -> Result<()> {
         return Err(Error::invalid(format!(
             "volume name of {len} bytes is too long, at most {MAX} make a file name"
         )));
+    }
+    if name.len() > LONGEST {
+        let what = format!(
+            "volume name of {} bytes is too long, {LONGEST} are allowed",
+            name.len()
+        );
+        return Err(Error::invalid(what));
     }
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -48,6 +58,7 @@ mod tests {
         ] {
             check(bad).unwrap_err();
         }
+        check(&"x".repeat(256)).unwrap_err();
         check(&"x".repeat(256)).unwrap_err();
         let error = check("a/b").unwrap_err();
         assert!(error.message.contains("use absolute path"), "{error}");

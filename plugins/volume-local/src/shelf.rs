@@ -110,7 +110,7 @@ impl Shelf {
         // No volume's name begins with a dot.
         let bin = self.root.join(".removed");
         make(&bin, 0o700)?;
-        let gone = bin.join(format!("{name}.{}", unique()));
+        let gone = bin.join(unique());
         match fs::rename(&folder, &gone) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(failed("remove", &folder))?,
