@@ -74,12 +74,19 @@ fn parse<R: DeserializeOwned>(request: &Request) -> Result<R> {
     // SAFETY: the request's bytes live until the call returns, and `R` owns what it keeps.
     let json = unsafe { slice(request.json.data, request.json.len) };
     let malformed = |error: serde_json::Error| Error::invalid(format!("read the request: {error}"));
+    // serde reads a struct from a list as well, and `[]` would be a request with every field left out.
+    if json.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Error::invalid("read the request: not a JSON object"));
+    }
     if let Some(name) = missing_from::<R>(json).map_err(malformed)? {
         return Err(Error::unimplemented(format!(
             "the request must be understood in {name:?}, which this plugin is not"
         )));
     }
-    serde_json::from_slice(json).map_err(malformed)
+    // A value that is skipped is not looked at by serde: whether it is UTF-8 is asked of the whole.
+    let text = std::str::from_utf8(json)
+        .map_err(|error| Error::invalid(format!("read the request: {error}")))?;
+    serde_json::from_str(text).map_err(malformed)
 }
 
 thread_local! {
