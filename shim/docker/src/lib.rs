@@ -12,6 +12,7 @@ mod exec;
 mod host;
 mod images;
 mod networks;
+mod plugins;
 mod query;
 mod request;
 mod response;

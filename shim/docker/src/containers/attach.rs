@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gantry_model::supervisor::AttachStreams;
 
 use crate::containers::{logs, named};
@@ -31,7 +31,7 @@ pub(crate) async fn attach(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     let hijack = Hijack::new(&mut req, container.spec.process.terminal);
     let answer = hijack.answer();
     if !stream {
-        tokio::spawn(hijack.pump(None, false, past));
+        tokio::spawn(hijack.pump(None, false, past, async {}));
         return Ok(answer);
     }
     let id = container.id.clone();
@@ -52,10 +52,14 @@ pub(crate) async fn attach(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             },
         };
         match attached {
-            Ok(attached) => hijack.pump(Some(attached), streams.stdin, past).await,
+            Ok(attached) => {
+                hijack
+                    .pump(Some(attached), streams.stdin, past, async {})
+                    .await
+            }
             Err(error) => {
                 tracing::debug!(%error, "an attachment came to nothing");
-                hijack.pump(None, false, BytesMut::new().freeze()).await;
+                hijack.pump(None, false, Bytes::new(), async {}).await;
             }
         }
     });

@@ -11,10 +11,11 @@ use crate::response::{Answer, ok};
 /// Everything of one container. Sizes (`size=1`) are not counted, their fields are absent.
 pub(crate) async fn inspect(door: Arc<DockerDoor>, req: Req) -> Answer {
     let container = named(&door, &req)?;
+    let execs = door.engine.execs_of(&container.id);
     ok(&convert::inspect::container(
         &door.engine,
         &container,
         req.version,
-        None,
+        &execs,
     ))
 }

@@ -20,9 +20,11 @@ pub(crate) async fn restart(door: Arc<DockerDoor>, req: Req) -> Answer {
             _ => {}
         }
         match door.engine.start_container(&container.id).await {
-            Err(error) if error.kind != ErrorKind::NotModified => {
-                Err(start::refused(error, &DoorData::of(&container).path))
-            }
+            Err(error) if error.kind != ErrorKind::NotModified => Err(start::refused(
+                error,
+                start::STARTING,
+                &DoorData::of(&container).path,
+            )),
             _ => no_content(),
         }
     });

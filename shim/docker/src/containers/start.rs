@@ -20,13 +20,13 @@ pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
     let container = named(&door, &req)?;
     match door.engine.start_container(&container.id).await {
         Ok(()) => no_content(),
-        Err(error) => Err(refused(error, &DoorData::of(&container).path)),
+        Err(error) => Err(refused(error, STARTING, &DoorData::of(&container).path)),
     }
 }
 
 /// A start that failed. The CLI tells 126 and 127 from 125 by the words of the text alone, so a program that is not
-/// there or cannot be executed is said with the words it looks for.
-pub(crate) fn refused(error: Error, program: &str) -> Failure {
+/// there or cannot be executed is said with the words it looks for, `doing` in front.
+pub(crate) fn refused(error: Error, doing: &str, program: &str) -> Failure {
     let words = match error.kind {
         ErrorKind::CommandNotFound if program.contains('/') => {
             format!("exec: \"{program}\": stat {program}: no such file or directory")
@@ -37,19 +37,24 @@ pub(crate) fn refused(error: Error, program: &str) -> Failure {
         ErrorKind::CommandNotExecutable => format!("exec: \"{program}\": permission denied"),
         _ => return error.into(),
     };
-    let message = format!(
-        "failed to create task for container: unable to start container process: {words} ({})",
-        error.message
-    );
+    let message = if error.message.contains(&words) {
+        format!("{doing}: {}", error.message)
+    } else {
+        format!("{doing}: {words} ({})", error.message)
+    };
     Failure {
         message,
         ..error.into()
     }
 }
 
+/// In front of why a container's program could not be started.
+pub(crate) const STARTING: &str =
+    "failed to create task for container: unable to start container process";
+
 #[cfg(test)]
 mod tests {
-    use super::refused;
+    use super::{STARTING, refused};
     use gantry_model::{Error, ErrorKind};
 
     #[test]
@@ -67,11 +72,11 @@ mod tests {
             ),
             (ErrorKind::CommandNotExecutable, "/etc", "permission denied"),
         ] {
-            let failure = refused(Error::new(kind, "start x"), program);
+            let failure = refused(Error::new(kind, "start x"), STARTING, program);
             assert_eq!(failure.status.as_u16(), 400);
             assert!(failure.message.contains(words), "{}", failure.message);
         }
-        let other = refused(Error::conflict("port 80 is taken"), "x");
+        let other = refused(Error::conflict("port 80 is taken"), STARTING, "x");
         assert_eq!(
             (other.status.as_u16(), other.message.as_str()),
             (409, "port 80 is taken")

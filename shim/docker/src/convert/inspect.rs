@@ -1,9 +1,9 @@
 //! One container as `docker inspect` is given it.
 
 use gantry_engine::Engine;
-use gantry_model::Timestamp;
 use gantry_model::container::Container;
 use gantry_model::state::State;
+use gantry_model::{ExecId, Timestamp};
 use serde_json::{Value, json};
 
 use super::door_data::DoorData;
@@ -15,7 +15,7 @@ pub(crate) fn container(
     engine: &Engine,
     container: &Container,
     version: ApiVersion,
-    execs: Option<Vec<String>>,
+    execs: &[ExecId],
 ) -> Value {
     let data = DoorData::of(container);
     let mut config = data.config.clone();
@@ -43,7 +43,7 @@ pub(crate) fn container(
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": container.spec.security.apparmor,
-        "ExecIDs": execs,
+        "ExecIDs": if execs.is_empty() { Value::Null } else { json!(execs) },
         "HostConfig": data.host_config,
         "GraphDriver": { "Data": null, "Name": container.snapshotter },
         "Mounts": mounts::shown(container),

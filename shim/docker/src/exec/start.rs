@@ -15,6 +15,9 @@ use crate::response::{Answer, ok_empty};
 use crate::streaming::frame;
 use crate::streaming::hijack::Hijack;
 
+/// In front of why an exec's program could not be started.
+const STARTING: &str = "OCI runtime exec failed: exec failed: unable to start container process";
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Body {
@@ -40,7 +43,7 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
         door.engine
             .start_exec(&exec.id, AttachStreams::default(), size)
             .await
-            .map_err(|error| refused(error, &program))?;
+            .map_err(|error| refused(error, STARTING, &program))?;
         return ok_empty();
     }
     let streams = exec.spec.streams;
@@ -49,7 +52,8 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     match door.engine.start_exec(&exec.id, streams, size).await {
         Ok(attached) => {
             let answer = hijack.answer();
-            tokio::spawn(hijack.pump(Some(attached), streams.stdin, Bytes::new()));
+            let ended = async move { drop(door.engine.wait_exec(&exec.id).await) };
+            tokio::spawn(hijack.pump(Some(attached), streams.stdin, Bytes::new(), ended));
             Ok(answer)
         }
         // Docker has taken the connection over by then: the text is output, and the code is in the exec's inspect.
@@ -59,11 +63,11 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
                 ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
             ) =>
         {
-            let failure = refused(error, &program);
+            let failure = refused(error, STARTING, &program);
             let text = format!("{}\r\n", failure.message);
             let answer = hijack.answer();
             let first = frame::output(terminal, false, text.into_bytes());
-            tokio::spawn(hijack.pump(None, false, first));
+            tokio::spawn(hijack.pump(None, false, first, async {}));
             Ok(answer)
         }
         Err(error) => Err(error.into()),

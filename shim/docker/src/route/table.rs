@@ -1,7 +1,7 @@
 //! Every path Docker publishes, in the order they are tried: fixed ones stand before those with holes.
 
 use super::Target::{self, NotYet, Serve, Swarm};
-use crate::{containers, exec, images, networks, system, volumes};
+use crate::{containers, exec, images, networks, plugins, system, volumes};
 
 macro_rules! serve {
     ($handler:path) => {
@@ -143,11 +143,11 @@ pub(super) const TABLE: &[(&str, &str, Target)] = &[
     ("GET", "/networks/{*}", serve!(networks::inspect::inspect)),
     ("DELETE", "/networks/{*}", serve!(networks::remove::remove)),
     // Docker's own plugins.
-    ("GET", "/plugins", NotYet),
+    ("GET", "/plugins", serve!(plugins::list)),
     ("GET", "/plugins/privileges", NotYet),
     ("POST", "/plugins/pull", NotYet),
     ("POST", "/plugins/create", NotYet),
-    ("GET", "/plugins/{*}/json", NotYet),
+    ("GET", "/plugins/{*}/json", serve!(plugins::inspect)),
     ("POST", "/plugins/{*}/enable", NotYet),
     ("POST", "/plugins/{*}/disable", NotYet),
     ("POST", "/plugins/{*}/upgrade", NotYet),

@@ -62,8 +62,15 @@ impl Hijack {
         response
     }
 
-    /// Waits for the connection and pumps until the output ends or the client has gone. `first` is sent before.
-    pub(crate) async fn pump(self, attached: Option<Attached>, stdin: bool, first: Bytes) {
+    /// Waits for the connection and pumps until the output ends or the client has gone. `first` is sent before. The
+    /// connection is closed when `last` has ended, too: clients ask how it went as soon as it closes.
+    pub(crate) async fn pump(
+        self,
+        attached: Option<Attached>,
+        stdin: bool,
+        first: Bytes,
+        last: impl Future<Output = ()>,
+    ) {
         let Ok(upgraded) = self.upgrade.await else {
             return;
         };
@@ -80,6 +87,7 @@ impl Hijack {
                         return;
                     }
                 }
+                last.await;
             };
             let inward = async {
                 take_input(reader, stdin.then_some(input)).await;

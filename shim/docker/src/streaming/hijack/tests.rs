@@ -38,7 +38,7 @@ fn serve(terminal: bool) -> DuplexStream {
         };
         let hijack = Hijack::new(&mut req, terminal);
         let answer = hijack.answer();
-        tokio::spawn(hijack.pump(Some(echo()), true, Bytes::new()));
+        tokio::spawn(hijack.pump(Some(echo()), true, Bytes::new(), async {}));
         Ok(answer)
     });
     tokio::spawn(async move {
