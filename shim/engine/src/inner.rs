@@ -1,6 +1,6 @@
 //! What every part of the engine shares.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use gantry_model::operation::{Operation, OperationKind};
 use gantry_model::sandbox::Sandbox;
 use gantry_model::supervisor::SupervisorService;
 use gantry_model::{ContainerId, Error, ExecId, OperationId, Result, SandboxId, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::change::{Change, Item};
 use crate::exec::ExecEntry;
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,
     pub(crate) execs: Mutex<HashMap<ExecId, Arc<ExecEntry>>>,
     /// Names being given away: taken in memory before they are in a record.
-    pub(crate) reserved: Mutex<HashSet<String>>,
+    pub(crate) reserved: Mutex<HashMap<String, Arc<Notify>>>,
     /// Collections wait for nobody and let nobody wait: they run when no user of content is at work.
     pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
     pub(crate) collect_wanted: std::sync::atomic::AtomicBool,
@@ -130,11 +130,40 @@ impl Inner {
 
     /// Takes a name that nobody may take meanwhile.
     pub(crate) fn reserve(self: &Arc<Self>, key: String) -> Option<Reservation> {
-        let taken = lock(&self.reserved).insert(key.clone());
-        taken.then(|| Reservation {
+        let mut reserved = lock(&self.reserved);
+        if reserved.contains_key(&key) {
+            return None;
+        }
+        reserved.insert(key.clone(), Arc::default());
+        Some(Reservation {
             inner: Arc::clone(self),
             key,
         })
+    }
+
+    /// Takes a name as soon as whoever has it is done: the way in for requests whose retries join.
+    pub(crate) async fn reserve_in_turn(self: &Arc<Self>, key: &str) -> Reservation {
+        loop {
+            let holder = lock(&self.reserved).get(key).cloned();
+            match holder {
+                None => {
+                    if let Some(reservation) = self.reserve(key.to_owned()) {
+                        return reservation;
+                    }
+                }
+                Some(holder) => {
+                    let mut done = std::pin::pin!(holder.notified());
+                    // Registered before the second look, so that no end goes unheard.
+                    done.as_mut().enable();
+                    if lock(&self.reserved)
+                        .get(key)
+                        .is_some_and(|now| Arc::ptr_eq(now, &holder))
+                    {
+                        done.await;
+                    }
+                }
+            }
+        }
     }
 
     /// Path of a container's own folder.
@@ -172,7 +201,9 @@ pub(crate) struct Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        lock(&self.inner.reserved).remove(&self.key);
+        if let Some(waiting) = lock(&self.inner.reserved).remove(&self.key) {
+            waiting.notify_waiters();
+        }
     }
 }
 

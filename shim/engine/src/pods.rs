@@ -24,16 +24,11 @@ pub(crate) async fn run(inner: &Arc<Inner>, spec: PodSpec) -> Result<SandboxId> 
         ));
     }
     let key = format!("pod {} {} {} {}", m.namespace, m.name, m.uid, m.attempt);
-    let reservation = inner.reserve(key);
+    // Held until the pod is whole: a retry waits here and then finds it.
+    let _name = inner.reserve_in_turn(&key).await;
     if let Some(existing) = same_metadata(inner, &spec) {
-        return join(inner, &existing, &spec).await;
+        return join(&existing, &spec);
     }
-    let Some(_name) = reservation else {
-        return Err(Error::unavailable(format!(
-            "pod {}/{} is being made by another request",
-            m.namespace, m.name
-        )));
-    };
     let id = SandboxId::from_random(inner.host.random());
     let endpoints = endpoints(inner, &id, &spec)?;
     let parent = config::cgroup_parent(inner, &spec.cgroup_parent);
@@ -75,7 +70,7 @@ fn same_metadata(inner: &Inner, spec: &PodSpec) -> Option<Arc<Sandbox>> {
 }
 
 /// A retry of the same request answers the same pod; another request under the same name is a conflict.
-async fn join(inner: &Arc<Inner>, existing: &Sandbox, spec: &PodSpec) -> Result<SandboxId> {
+fn join(existing: &Sandbox, spec: &PodSpec) -> Result<SandboxId> {
     let m = &spec.metadata;
     if existing.pod.as_ref() != Some(spec) {
         return Err(Error::already_exists(format!(
@@ -85,11 +80,6 @@ async fn join(inner: &Arc<Inner>, existing: &Sandbox, spec: &PodSpec) -> Result<
     }
     match existing.state {
         State::Running => Ok(existing.id.clone()),
-        // Still being made: the owner lets this request join.
-        State::Created => inner
-            .ask_pod(&existing.id, Wish::Start)
-            .await
-            .map(|()| existing.id.clone()),
         state => Err(Error::already_exists(format!(
             "pod {}/{} attempt {} already exists as {} and is {}",
             m.namespace,

@@ -54,20 +54,26 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
 /// A live supervisor: its owner gets it, and its containers' records are brought up to what it says. Exits that
 /// happened meanwhile come as its events.
 async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<()> {
-    let (Some(handle), Some(events)) = (one.handle, one.events) else {
-        return Ok(());
-    };
     let key = match &sandbox.container {
         Some(container) => Key::Container(container.clone()),
         None => Key::Pod(sandbox.id.clone()),
     };
-    if sandbox.pod.is_some() && sandbox.state == State::Created {
-        // The answer was never given; the caller will ask again and is better off with a whole pod.
+    let (Some(handle), Some(events)) = (one.handle, one.events) else {
+        return unreachable(inner, sandbox).await;
+    };
+    let let_go = one
+        .tasks
+        .iter()
+        .any(|task| task.state != TaskState::Created);
+    let half_made = sandbox.state == State::Created && (sandbox.pod.is_some() || !let_go);
+    if half_made {
+        // The answer was never given; the caller will ask again and is better off with a whole one.
         let call = inner.call(DRIVER_TIMEOUT);
-        let _ = handle.shutdown(&call).await;
+        if let Err(error) = handle.shutdown(&call).await {
+            tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a half-made sandbox");
+        }
         return bury(inner, sandbox, None).await;
     }
-    let owner = inner.owner(&key);
     let mut change = inner.change();
     if sandbox.state != State::Running {
         let up = Sandbox {
@@ -81,13 +87,43 @@ async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<
             change = change.container(record);
         }
     }
+    for container in runs_in(inner, &sandbox.id) {
+        let task = one.tasks.iter().find(|task| task.id == container.id);
+        if task.is_none_or(|task| task.state == TaskState::Created) && !container.state.is_live() {
+            if let Err(error) = handle
+                .delete(&inner.call(DRIVER_TIMEOUT), &container.id)
+                .await
+                && error.kind != gantry_model::ErrorKind::NotFound
+            {
+                tracing::warn!(container = %container.id, %error, "undoing a start that was cut off");
+            }
+            change = ended(inner, change, &container, &[]);
+        }
+    }
     inner.ledger.write(change).await?;
-    let _ = owner.send(Message::Up(Live {
+    let _ = inner.owner(&key).send(Message::Up(Live {
         id: sandbox.id.clone(),
         handle,
         events,
     }));
     Ok(())
+}
+
+/// A supervisor that is alive but cannot be reached: never shown as exited.
+async fn unreachable(inner: &Arc<Inner>, sandbox: &Sandbox) -> Result<()> {
+    let mut change = inner.change();
+    for container in runs_in(inner, &sandbox.id) {
+        if let Ok(state) = container.state.after(Move::Lost) {
+            change = change.container(Container {
+                state,
+                ..(*container).clone()
+            });
+        }
+    }
+    let mut lost = sandbox.clone();
+    lost.state = State::Unknown;
+    "its supervisor does not answer".clone_into(&mut lost.reason);
+    inner.ledger.write(change.sandbox(lost)).await
 }
 
 /// The record of a container whose start was cut off after it had been let go.
@@ -148,11 +184,15 @@ fn ended(
     let exit = told.and_then(|task| task.exit.clone());
     let was_live = container.state.is_live();
     run.exit = Some(exit.unwrap_or_else(|| {
-        "its supervisor died, how the run ended is not known".clone_into(&mut run.error);
+        let (code, reason) = match was_live {
+            true => (255, "its supervisor died, how the run ended is not known"),
+            false => (128, "its start was cut off"),
+        };
+        reason.clone_into(&mut run.error);
         Exit {
-            code: 255,
+            code,
             at: inner.now(),
-            unknown: true,
+            unknown: was_live,
             ..Exit::default()
         }
     }));

@@ -32,7 +32,10 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
     } else {
         request.name.clone()
     };
-    let _name = reserve(inner, request.origin, &name)?;
+    let _name = match take_name(inner, &request, &name).await? {
+        Name::Taken(reservation) => reservation,
+        Name::Joined(id) => return Ok(Created { id, warnings }),
+    };
     let record = record(
         inner,
         &request,
@@ -148,19 +151,36 @@ async fn check_sources(inner: &Inner, spec: &ContainerSpec) -> Result<()> {
     Ok(())
 }
 
-fn reserve(inner: &Arc<Inner>, origin: Origin, name: &str) -> Result<crate::inner::Reservation> {
-    let key = format!("container {origin:?} {name}");
-    let reservation = inner.reserve(key).ok_or_else(|| {
-        Error::already_exists(format!(
-            "the container name \"{name}\" is being taken by another request"
-        ))
-    })?;
-    match inner.named(origin, name) {
-        None => Ok(reservation),
-        Some(id) => Err(Error::already_exists(format!(
-            "the container name \"{name}\" is already in use by container \"{id}\""
-        ))),
+enum Name {
+    Taken(crate::inner::Reservation),
+    /// A retry of the same request: the container it made.
+    Joined(ContainerId),
+}
+
+/// CRI's creates wait for each other and a retry joins; Docker's never do.
+async fn take_name(inner: &Arc<Inner>, request: &CreateContainer, name: &str) -> Result<Name> {
+    let key = format!("container {:?} {name}", request.origin);
+    let reservation = match &request.cri {
+        Some(_) => inner.reserve_in_turn(&key).await,
+        None => inner.reserve(key).ok_or_else(|| {
+            Error::already_exists(format!(
+                "the container name \"{name}\" is being taken by another request"
+            ))
+        })?,
+    };
+    let Some(id) = inner.named(request.origin, name) else {
+        return Ok(Name::Taken(reservation));
+    };
+    let existing = inner.container(&id)?;
+    let same = existing.spec == request.spec
+        && existing.pod == request.pod
+        && existing.state != State::Removing;
+    if request.cri.is_some() && same {
+        return Ok(Name::Joined(id));
     }
+    Err(Error::already_exists(format!(
+        "the container name \"{name}\" is already in use by container \"{id}\""
+    )))
 }
 
 fn free_name(inner: &Inner, origin: Origin) -> String {
