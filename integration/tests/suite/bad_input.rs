@@ -345,6 +345,7 @@ fn cri_says_what_is_wrong() -> Result<()> {
         "{start:?}"
     );
     api.remove(&id)?;
+    drop(api);
     node.finish()
 }
 
@@ -370,5 +371,6 @@ fn cri_survives_what_is_no_message() -> Result<()> {
         api.wait(api.runtime().version(v1::VersionRequest::default()))
             .is_ok()
     );
+    drop(api);
     node.finish()
 }

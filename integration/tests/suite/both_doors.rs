@@ -33,6 +33,7 @@ fn one_image_for_both() -> Result<()> {
             == "hi"
     );
     ensure!(blobs() == before, "nothing was fetched or unpacked twice");
+    drop(api);
     node.finish()
 }
 
@@ -48,7 +49,7 @@ fn each_door_lists_its_own() -> Result<()> {
         config,
     )?;
     api.start(&id)?;
-    let own = docker.ok(&["run", "-d", "--name", "d", "busybox", "sleep", "1000"])?;
+    let own = docker.ok(&["run", "-d", "--name", "dd", "busybox", "sleep", "1000"])?;
     ensure!(
         docker.ok(&["ps", "-aq", "--no-trunc"])? == own,
         "kubelet's containers are not Docker's"
@@ -73,6 +74,7 @@ fn each_door_lists_its_own() -> Result<()> {
     // The operator sees both.
     let all = node.gantry(&["ps", "--json"])?.ok()?;
     ensure!(all.contains(&own) && all.contains(&id), "{all}");
+    drop(api);
     node.finish()
 }
 
@@ -92,5 +94,6 @@ fn claims_are_a_doors_own() -> Result<()> {
             .ok(&["run", "--rm", "busybox", "echo", "hi"])?
             == "hi"
     );
+    drop(api);
     node.finish()
 }

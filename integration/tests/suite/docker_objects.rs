@@ -194,8 +194,6 @@ fn containers_reach_each_other() -> Result<()> {
         "busybox",
         "wget",
         "-qO-",
-        "-T",
-        "3",
         &format!("http://{ip}/"),
     ])?;
     ensure!(page.contains("hello"), "{page}");

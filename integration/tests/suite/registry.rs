@@ -117,5 +117,6 @@ fn pull_through_both_doors() -> Result<()> {
             .is_err_and(|s| s.message().contains("127.0.0.1:5000")),
         "{unreachable:?}"
     );
+    drop(api);
     node.finish()
 }

@@ -179,6 +179,7 @@ fn a_pod_outlives_the_daemon() -> Result<()> {
         .map(|l| l.splitn(4, ' ').nth(3).unwrap_or("?").to_owned() + "\n")
         .collect();
     whole(&text)?;
+    drop(api);
     node.finish()
 }
 
