@@ -15,7 +15,7 @@ const START_ERROR: i32 = 128;
 /// The state, for lists.
 pub(crate) fn state(container: &Container) -> v1::ContainerState {
     match container.state {
-        State::Created if start_failed(container) => v1::ContainerState::ContainerExited,
+        _ if start_failed(container) => v1::ContainerState::ContainerExited,
         State::Created => v1::ContainerState::ContainerCreated,
         State::Running | State::Paused => v1::ContainerState::ContainerRunning,
         State::Exited | State::Removing => v1::ContainerState::ContainerExited,
@@ -25,10 +25,11 @@ pub(crate) fn state(container: &Container) -> v1::ContainerState {
 
 /// Kubelet never starts a container twice; one whose only start failed has ended for it.
 fn start_failed(container: &Container) -> bool {
-    container
-        .run
-        .as_ref()
-        .is_some_and(|run| !run.error.is_empty() && run.exit.is_none())
+    container.state == State::Created
+        && container
+            .run
+            .as_ref()
+            .is_some_and(|run| !run.error.is_empty())
 }
 
 /// One line of a list.
@@ -121,6 +122,13 @@ fn end(container: &Container) -> End {
         .map(|run| run.error.clone())
         .unwrap_or_default();
     match container.exit() {
+        // Its time is when the failure was recorded; records of before have none.
+        exit if start_failed(container) => End {
+            code: START_ERROR,
+            at: exit.map_or(container.created_at, |exit| exit.at),
+            reason: "StartError",
+            message: error,
+        },
         Some(exit) => End {
             code: exit.code,
             at: exit.at,
@@ -130,12 +138,6 @@ fn end(container: &Container) -> End {
                 0 => "Completed",
                 _ => "Error",
             },
-            message: error,
-        },
-        None if start_failed(container) => End {
-            code: START_ERROR,
-            at: container.created_at,
-            reason: "StartError",
             message: error,
         },
         None => End::default(),

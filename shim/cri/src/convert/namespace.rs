@@ -68,15 +68,20 @@ pub(crate) fn container(options: Option<&v1::NamespaceOption>, pod: &PodSpec) ->
             other => return Err(not_allowed(what, other)),
         }
     }
-    match mode("pid", options.pid)? {
-        Mode::Container => Ok(false),
-        Mode::Node => Ok(true),
-        // The pod's is the host's: nothing to share but that.
-        Mode::Pod if pod.pid == PidMode::Host => Ok(true),
-        Mode::Pod => Err(Error::unimplemented(
+    match (mode("pid", options.pid)?, pod.pid) {
+        (Mode::Container, PidMode::Container) => Ok(false),
+        // In a pod on the host's pids there is nothing to share but those.
+        (Mode::Node | Mode::Pod, PidMode::Host) => Ok(true),
+        (Mode::Node, _) => Err(Error::invalid(
+            "namespace_options.pid is NODE, but the pod's is not",
+        )),
+        (Mode::Container, _) => Err(Error::invalid(
+            "namespace_options.pid is CONTAINER, but the pod's is NODE",
+        )),
+        (Mode::Pod, _) => Err(Error::unimplemented(
             "namespace_options.pid POD (a pid namespace shared by the pod) is not served yet; use CONTAINER or NODE",
         )),
-        Mode::Target => Err(Error::unimplemented(
+        (Mode::Target, _) => Err(Error::unimplemented(
             "namespace_options.pid TARGET is not served yet; use CONTAINER or NODE",
         )),
     }
@@ -196,7 +201,12 @@ mod tests {
         assert!(!container(Some(&options(Mode::Pod, Mode::Container, Mode::Pod)), &own).unwrap());
         assert!(container(Some(&options(Mode::Node, Mode::Node, Mode::Node)), &host).unwrap());
         assert!(container(Some(&options(Mode::Pod, Mode::Pod, Mode::Pod)), &host).unwrap());
+        assert!(container(Some(&options(Mode::Pod, Mode::Container, Mode::Pod)), &host).is_err());
         for (bad, kind) in [
+            (
+                options(Mode::Pod, Mode::Node, Mode::Pod),
+                ErrorKind::InvalidArgument,
+            ),
             (
                 options(Mode::Node, Mode::Container, Mode::Pod),
                 ErrorKind::InvalidArgument,

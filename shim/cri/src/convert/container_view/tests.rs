@@ -125,18 +125,17 @@ fn a_run_in_progress_has_no_end() {
 
 #[test]
 fn a_failed_start_has_ended() {
-    let shown = status(
-        &container(State::Created, run(None, "no such program")),
-        &Names::default(),
-        "",
-    );
-    assert_eq!(shown.state(), v1::ContainerState::ContainerExited);
-    assert_eq!(
-        (shown.exit_code, shown.reason.as_str()),
-        (128, "StartError")
-    );
-    assert_eq!(shown.message, "no such program");
-    assert!(shown.finished_at > 0);
+    for (recorded, at) in [(None, 10), (Some(exit(127)), 30)] {
+        let one = container(State::Created, run(recorded, "no such program"));
+        let shown = status(&one, &Names::default(), "");
+        assert_eq!(shown.state(), v1::ContainerState::ContainerExited);
+        assert_eq!(
+            (shown.exit_code, shown.reason.as_str()),
+            (128, "StartError")
+        );
+        assert_eq!(shown.message, "no such program");
+        assert_eq!(shown.finished_at, at);
+    }
 }
 
 #[test]
