@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  close the caller's descriptors → own cgroup → cgroup namespace → joined namespaces
-//!  → root from detached mounts → mounts, devices, masks → host name, sysctls → terminal → pivot
+//!  → root from detached mounts → mounts, devices, sysctls, masks → host name → terminal → pivot
 //!  → limits → user → directory → command found → READY … go → filter → capabilities → exec
 //! ```
 //!
@@ -118,7 +118,6 @@ fn container(
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let root = rootfs::build(launch, flags)?;
     set_names(launch, flags)?;
-    sysctl::apply(launch.spec, &root, flags, launch)?;
     let cwd = process.cwd().clone();
     process::make_directory(&root.fd, &cwd)?;
     let console = match launch.stdio {

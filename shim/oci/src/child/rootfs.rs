@@ -1,7 +1,7 @@
 //! The root: made detached, put over `/` of the child's own mount namespace, filled, and pivoted into.
 
 use super::options::Options;
-use super::{devices, masks, mounts};
+use super::{devices, masks, mounts, sysctl};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::{Launch, MountDesc, Rootfs};
 use gantry_sys::mount::{self, Overlay, Propagation};
@@ -31,6 +31,8 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32) -> Result<Root> {
     let mut root = Root { fd, proc: None };
     mounts::apply(launch, &mut root, early, flags)?;
     devices::extra(launch.spec, &root.fd)?;
+    // Before /proc/sys is made read-only.
+    sysctl::apply(launch, &root, flags)?;
     masks::apply(launch.spec, &root.fd)?;
     if launch
         .spec
@@ -104,6 +106,13 @@ fn overlay(desc: &MountDesc, options: &Options) -> Result<OwnedFd> {
         }
     };
     if !desc.lower.is_empty() {
+        if let ([one], true) = (&desc.lower[..], desc.upper.is_empty()) {
+            // The kernel wants two layers or an upper one: a single layer is its own read-only view.
+            let path = Path::new(one);
+            let fd = mount::open_tree_host(path, false).map_err(|e| source_error(&e, path))?;
+            mount::set_attr(&fd, mount::RDONLY | options.set, 0, false).kind(FailureKind::Mount)?;
+            return Ok(fd);
+        }
         what.lower = desc.lower.iter().map(Into::into).collect();
         what.upper =
             (!desc.upper.is_empty()).then(|| (desc.upper.clone().into(), desc.work.clone().into()));

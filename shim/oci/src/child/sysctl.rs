@@ -7,7 +7,6 @@ use gantry_sys::beneath::{self, Links};
 use gantry_sys::{Error, namespace};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::Spec;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -52,8 +51,12 @@ fn path(name: &str) -> Result<PathBuf> {
 }
 
 /// Writes them all.
-pub(super) fn apply(spec: &Spec, root: &Root, flags: i32, launch: &Launch<'_>) -> Result<()> {
-    let list = spec.linux().as_ref().and_then(|l| l.sysctl().as_ref());
+pub(super) fn apply(launch: &Launch<'_>, root: &Root, flags: i32) -> Result<()> {
+    let list = launch
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.sysctl().as_ref());
     for (name, value) in list.into_iter().flatten() {
         let file = path(name)?;
         let kind = owner(&name.replace('/', "."))

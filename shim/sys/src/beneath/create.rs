@@ -7,9 +7,10 @@ use crate::raw::cstr;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 fn open(root: impl AsFd, path: &Path, flags: i32, links: Links) -> Result<OwnedFd> {
     open_mode(root, path, flags, 0, links)
@@ -26,59 +27,22 @@ fn open_mode(root: impl AsFd, path: &Path, flags: i32, mode: u32, links: Links) 
     .map_err(|e| Error::new(format!("open {} beneath root", path.display()), e))
 }
 
-/// The directory at `path` inside `root`, with every missing part made with `mode`. A dangling symlink on the way is
-/// an error, never a reason to make something elsewhere. The result is an `O_PATH` descriptor.
+/// Most symlinks followed while something is being made, as the kernel's own limit.
+const MAX_LINKS: usize = 40;
+
+/// The directory at `path` inside `root`, with every missing part made with `mode`. A dangling symlink is followed
+/// inside the root (with [`Links::InRoot`]) and what it points to is made. The result is an `O_PATH` descriptor.
 ///
 /// # Errors
-/// ENOTDIR when something else is there, ELOOP for links that `links` refuses, EINVAL for a `..` beyond what exists.
+/// ENOTDIR when something else is there, ELOOP for links that `links` refuses or for too many.
 pub fn mkdir_all(root: impl AsFd, path: &Path, mode: u32, links: Links) -> Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     match open(&root, path, flags, links) {
         Err(e) if e.errno() == Errno::ENOENT => {}
         other => return other,
     }
-    let parts: Vec<&std::ffi::OsStr> = path
-        .components()
-        .filter_map(|c| match c {
-            Component::Normal(name) => Some(name),
-            Component::ParentDir => Some(std::ffi::OsStr::new("..")),
-            _ => None,
-        })
-        .collect();
-    // Find the deepest part that exists (links inside it are the kernel's to resolve), then make the rest by name.
-    let mut have = parts.len();
-    let mut dir = loop {
-        have = have.saturating_sub(1);
-        let prefix: std::path::PathBuf = if have == 0 {
-            ".".into()
-        } else {
-            parts[..have].iter().collect()
-        };
-        match open(&root, &prefix, flags, links) {
-            Err(e) if e.errno() == Errno::ENOENT && have > 0 => {}
-            other => break other?,
-        }
-    };
-    for name in &parts[have..] {
-        if *name == ".." {
-            return Err(Error::new(
-                format!(
-                    "make directory {}: '..' after a missing part",
-                    path.display()
-                ),
-                Errno::EINVAL,
-            ));
-        }
-        let text = cstr(name.as_bytes(), "make directory")?;
-        // SAFETY: NUL-terminated name, borrowed descriptor.
-        let ret = unsafe { libc::mkdirat(dir.as_raw_fd(), text.as_ptr(), mode) };
-        if ret < 0 && Errno::last() != Errno::EEXIST {
-            return Err(Error::last(format!("make directory {}", path.display())));
-        }
-        // NO_SYMLINKS: what we have just made (or lost a race for) must be a real directory.
-        dir = open(&dir, Path::new(name), flags, Links::Refuse)?;
-    }
-    Ok(dir)
+    let place = resolve(&root, path, links, Some(mode))?;
+    open(&root, &place, flags, Links::Refuse)
 }
 
 /// An `O_PATH` descriptor of the file at `path` inside `root`, made empty (with its parents) when missing.
@@ -90,22 +54,81 @@ pub fn touch(root: impl AsFd, path: &Path, mode: u32, links: Links) -> Result<Ow
         Err(e) if e.errno() == Errno::ENOENT => {}
         other => return other,
     }
+    let place = resolve(&root, path, links, None)?;
     let bad = || Error::new(format!("make file {}", path.display()), Errno::EINVAL);
-    let parent = mkdir_all(&root, path.parent().ok_or_else(bad)?, 0o755, links)?;
-    let name = Path::new(path.file_name().ok_or_else(bad)?);
+    let name = Path::new(place.file_name().ok_or_else(bad)?);
+    let parent = mkdir_all(&root, place.parent().ok_or_else(bad)?, 0o755, Links::Refuse)?;
     drop(open_mode(
         &parent,
         name,
-        libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
+        libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
         mode,
         Links::Refuse,
     )?);
-    open(
-        &parent,
-        name,
-        libc::O_PATH | libc::O_NOFOLLOW,
-        Links::Refuse,
-    )
+    open(&parent, name, libc::O_PATH, Links::Refuse)
+}
+
+/// Walks `path` part by part and answers a place without links and `..`; with a mode, missing directories are made on
+/// the way. Whoever swaps a part meanwhile is caught by the caller's last open, which refuses every link.
+fn resolve(root: &impl AsFd, path: &Path, links: Links, make: Option<u32>) -> Result<PathBuf> {
+    let mut todo: Vec<OsString> = parts(path);
+    let (mut done, mut followed) = (PathBuf::from("."), 0);
+    while let Some(name) = todo.pop() {
+        if name == ".." {
+            if done != Path::new(".") {
+                done.pop();
+            }
+            continue;
+        }
+        let dir = match open(root, &done, libc::O_PATH | libc::O_DIRECTORY, Links::Refuse) {
+            // Below a part that is not there, and is not ours to make, nothing can be a link.
+            Err(e) if e.errno() == Errno::ENOENT && make.is_none() => {
+                done.push(name);
+                continue;
+            }
+            other => other?,
+        };
+        match nix::fcntl::readlinkat(&dir, name.as_os_str()) {
+            Ok(target) if links == Links::InRoot && followed < MAX_LINKS => {
+                followed += 1;
+                let target = PathBuf::from(target);
+                if target.is_absolute() {
+                    done = PathBuf::from(".");
+                }
+                todo.extend(parts(&target));
+                continue;
+            }
+            Ok(_) => {
+                return Err(Error::new(
+                    format!("follow link {}", path.display()),
+                    Errno::ELOOP,
+                ));
+            }
+            Err(_) => {}
+        }
+        if let Some(mode) = make {
+            let text = cstr(name.as_bytes(), "make directory")?;
+            // SAFETY: NUL-terminated name, borrowed descriptor.
+            let ret = unsafe { libc::mkdirat(dir.as_raw_fd(), text.as_ptr(), mode) };
+            if ret < 0 && Errno::last() != Errno::EEXIST {
+                return Err(Error::last(format!("make directory {}", path.display())));
+            }
+        }
+        done.push(name);
+    }
+    Ok(done)
+}
+
+/// The parts of a path, the first one last.
+fn parts(path: &Path) -> Vec<OsString> {
+    let name = |c: Component<'_>| match c {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    };
+    let mut list: Vec<OsString> = path.components().filter_map(name).collect();
+    list.reverse();
+    list
 }
 
 /// Reads a regular file inside `root`, at most `limit` bytes. Opened non-blocking, so that a FIFO or device planted

@@ -30,7 +30,9 @@ fn absolute_and_dotdot_links_stay_inside() {
     symlink("../../outside", t.0.join("root/up")).unwrap();
     mkdir_all(&root, Path::new("/abs/made"), 0o755, Links::InRoot).unwrap();
     assert!(t.0.join("root/etc/made").is_dir());
-    assert!(mkdir_all(&root, Path::new("up/x"), 0o755, Links::InRoot).is_err());
+    // Dangling inside the root: what it names is made there.
+    mkdir_all(&root, Path::new("up/x"), 0o755, Links::InRoot).unwrap();
+    assert!(t.0.join("root/outside/x").is_dir());
     assert!(
         std::fs::read_dir(t.0.join("outside"))
             .unwrap()
@@ -85,5 +87,52 @@ fn reading_is_bounded_and_never_blocks() {
             .unwrap_err()
             .errno(),
         Errno::EINVAL
+    );
+}
+
+#[test]
+fn dangling_links_are_followed_inside_and_loops_end() {
+    let (t, root) = Tree::new("dangling");
+    symlink("../run/stub.conf", t.0.join("root/etc/resolv.conf")).unwrap();
+    touch(&root, Path::new("/etc/resolv.conf"), 0o644, Links::InRoot).unwrap();
+    assert!(t.0.join("root/run/stub.conf").is_file());
+    symlink("b", t.0.join("root/a")).unwrap();
+    symlink("a", t.0.join("root/b")).unwrap();
+    assert_eq!(
+        mkdir_all(&root, Path::new("a/x"), 0o755, Links::InRoot)
+            .unwrap_err()
+            .errno(),
+        Errno::ELOOP
+    );
+    symlink("/nowhere", t.0.join("root/dev")).unwrap();
+    assert_eq!(
+        mkdir_all(&root, Path::new("dev/pts"), 0o755, Links::Refuse)
+            .unwrap_err()
+            .errno(),
+        Errno::ELOOP
+    );
+    assert!(
+        std::fs::read_dir(t.0.join("outside"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_file_in_the_way_is_an_error() {
+    let (t, root) = Tree::new("way");
+    std::fs::write(t.0.join("root/f"), "").unwrap();
+    assert_eq!(
+        mkdir_all(&root, Path::new("f/x"), 0o755, Links::InRoot)
+            .unwrap_err()
+            .errno(),
+        Errno::ENOTDIR
+    );
+    assert_eq!(
+        touch(&root, Path::new("f/x"), 0o644, Links::InRoot)
+            .unwrap_err()
+            .errno(),
+        Errno::ENOTDIR
     );
 }
