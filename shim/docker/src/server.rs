@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gantry_engine::Engine;
 use http::header::HeaderValue;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -108,7 +108,7 @@ async fn answer(
         Ok(response) => response,
         Err(failure) => {
             // The one place a failure is logged: where it is answered.
-            if failure.status.is_server_error() && failure.status.as_u16() != 501 {
+            if failure.status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::warn!(%method, path, status = failure.status.as_u16(), error = failure.message, "request failed");
             } else {
                 tracing::debug!(%method, path, status = failure.status.as_u16(), error = failure.message, "request refused");

@@ -21,7 +21,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     images::check_platform(req.query.text("platform"))?;
     let read = create::read(raw)?;
     let image = images::named(&door, &read.body.image).await?;
-    let (spec, data) = read.convert(&image.details.config, door.host.cpus)?;
+    let (spec, data) = read.convert(&image.details.config, &door.host)?;
     let request = CreateContainer {
         origin: Origin::Docker,
         name: name.clone(),

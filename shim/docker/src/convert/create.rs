@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::body::{self, Create, says_nothing};
 use super::door_data::DoorData;
 use super::{host_config, limits, mounts, network, ports, security};
+use crate::host::Host;
 use crate::response::Failure;
 
 /// Name of the built-in runtime, as info and inspect show it.
@@ -107,14 +108,14 @@ fn first_of<'a>(ours: &'a str, theirs: &'a str) -> &'a str {
 }
 
 impl Read {
-    /// The spec, and what to keep, for an image with this configuration on a host with so many CPUs.
+    /// The spec, and what to keep, for an image with this configuration on this host.
     ///
     /// # Errors
     /// 400 or 501 naming the option.
     pub(crate) fn convert(
         &self,
         image: &ImageConfig,
-        cpus: usize,
+        host: &Host,
     ) -> Result<(ContainerSpec, DoorData), Failure> {
         let body = &self.body;
         let config = &body.host_config;
@@ -147,8 +148,16 @@ impl Read {
             options: config.dns_options.clone(),
         };
         network.extra_hosts = network::extra_hosts(&config.extra_hosts)?;
+        // The host's network comes with the host's name unless another one is asked for.
+        let hostname = if network.host && !body.network_disabled {
+            first_of(&body.hostname, &host.name)
+        } else {
+            &body.hostname
+        };
+        let mut shown = self.config_shown(image, &entrypoint, &cmd, &exposed, &labels);
+        shown["Hostname"] = json!(hostname);
         let data = DoorData {
-            config: self.config_shown(image, &entrypoint, &cmd, &exposed, &labels),
+            config: shown,
             host_config: host_config::echo(&self.raw["HostConfig"], config),
             path: path.clone(),
             args: args.to_vec(),
@@ -159,9 +168,9 @@ impl Read {
             process: self.process(entrypoint, cmd),
             mounts: mounts::mounts(body)?,
             security: security::security(config)?,
-            resources: limits::resources(config, cpus)?,
+            resources: limits::resources(config, host.cpus)?,
             network,
-            hostname: body.hostname.clone(),
+            hostname: hostname.to_owned(),
             domainname: body.domainname.clone(),
             host_pid: config.pid_mode == "host",
             host_ipc: config.ipc_mode == "host",

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gantry_engine::ImageView;
 use gantry_model::reference::Reference;
 use serde_json::Value;
 
@@ -29,14 +28,21 @@ pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
         made(&door, &filters, "since").await?,
     );
     let mut lines = Vec::new();
-    for view in door.engine.images().await {
+    for mut view in door.engine.images().await {
+        if let Some(patterns) = filters.get("reference") {
+            // Of an image with several names only those asked for are shown.
+            view.names
+                .retain(|name| patterns.iter().any(|pattern| refers(&name.name, pattern)));
+            if view.names.is_empty() {
+                continue;
+            }
+        }
         let created = unix_seconds(&view.details.created);
         let (tags, _) = image::names(&view);
         if dangling.is_some_and(|dangling| dangling != tags.is_empty())
             || !filters.labels(&view.details.config.labels)
             || before.is_some_and(|before| created >= before)
             || since.is_some_and(|since| created <= since)
-            || !filters.any("reference", |pattern| refers(&view, pattern))
         {
             continue;
         }
@@ -60,19 +66,17 @@ async fn made(door: &DockerDoor, filters: &Filters, key: &str) -> Result<Option<
     }
 }
 
-/// Whether one of its names fits a pattern with `*` and `?`, with or without tag.
-fn refers(view: &ImageView, pattern: &str) -> bool {
-    view.names.iter().any(|name| {
-        Reference::parse(&name.name).is_ok_and(|reference| {
-            [
-                reference.familiar(),
-                reference.familiar_name(),
-                reference.to_string(),
-                reference.name(),
-            ]
-            .iter()
-            .any(|text| glob(pattern.as_bytes(), text.as_bytes()))
-        })
+/// Whether a name fits a pattern with `*` and `?`, with or without tag.
+fn refers(name: &str, pattern: &str) -> bool {
+    Reference::parse(name).is_ok_and(|reference| {
+        [
+            reference.familiar(),
+            reference.familiar_name(),
+            reference.to_string(),
+            reference.name(),
+        ]
+        .iter()
+        .any(|text| glob(pattern.as_bytes(), text.as_bytes()))
     })
 }
 
@@ -96,7 +100,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::glob;
+    use super::{glob, refers};
 
     #[test]
     fn patterns() {
@@ -115,5 +119,19 @@ mod tests {
                 "{pattern} {text}"
             );
         }
+    }
+
+    #[test]
+    fn names_with_and_without_tag() {
+        let name = "docker.io/library/busybox:1";
+        for pattern in [
+            "busybox",
+            "busybox:1",
+            "docker.io/library/busybox",
+            "busy*:*",
+        ] {
+            assert!(refers(name, pattern), "{pattern}");
+        }
+        assert!(!refers(name, "busybox:2"));
     }
 }

@@ -19,7 +19,12 @@ fn image() -> ImageConfig {
 }
 
 fn convert(raw: Value) -> Result<(ContainerSpec, DoorData), Failure> {
-    read(raw)?.convert(&image(), 4)
+    let host = Host {
+        name: "vm".into(),
+        cpus: 4,
+        ..Host::default()
+    };
+    read(raw)?.convert(&image(), &host)
 }
 
 #[test]
@@ -70,6 +75,20 @@ fn a_create_with_much_asked() {
     );
     assert_eq!(data.config["Env"], json!(["A=1", "PATH=/bin"]));
     assert_eq!(data.host_config["Memory"], 64 << 20);
+}
+
+#[test]
+fn the_hosts_network_comes_with_its_name() {
+    for (mode, name, expected) in [
+        ("host", "", "vm"),
+        ("host", "own", "own"),
+        ("bridge", "", ""),
+    ] {
+        let raw = json!({"Image": "x", "Hostname": name, "HostConfig": {"NetworkMode": mode}});
+        let (spec, data) = convert(raw).unwrap();
+        assert_eq!(spec.hostname, expected);
+        assert_eq!(data.config["Hostname"], expected);
+    }
 }
 
 #[test]
