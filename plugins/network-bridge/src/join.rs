@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 
-use gantry_sdk::network::{Interface, JoinAnswer, JoinRequest};
+use gantry_sdk::network::{Interface, JoinAnswer, JoinRequest, Port};
 use gantry_sdk::{Call, Error, ErrorCode, Result};
 use gantry_sys::netlink::{Protocol, Socket};
 
@@ -27,7 +27,7 @@ impl Bridge {
             .network(&r.network)?
             .ok_or_else(|| Error::not_found(format!("network {id} does not exist")))?;
         if let Some(there) = made(&self.book(), &r.endpoint) {
-            return answer(&network, there);
+            return answer(&network, there, r);
         }
         let wanted = read(r, &network)?;
         let index = r.netns.ok_or_else(|| {
@@ -50,7 +50,7 @@ impl Bridge {
         if let Err(error) = self.connect(call, &mut host, r, &network, netns, &mut record) {
             return Err(self.undo(&mut host, r, &record, error));
         }
-        let answer = answer(&network, &record);
+        let answer = answer(&network, &record, r);
         let mut book = self.book();
         book.endpoints
             .insert(r.endpoint.clone(), Endpoint::Made(record));
@@ -206,7 +206,7 @@ fn read(r: &JoinRequest, network: &NetworkRecord) -> Result<Wanted> {
     })
 }
 
-fn answer(network: &NetworkRecord, record: &EndpointRecord) -> Result<JoinAnswer> {
+fn answer(network: &NetworkRecord, record: &EndpointRecord, r: &JoinRequest) -> Result<JoinAnswer> {
     let gateway = record.default_route.then(|| network.gateway.to_string());
     let interface = Interface {
         name: record.interface.clone(),
@@ -218,7 +218,19 @@ fn answer(network: &NetworkRecord, record: &EndpointRecord) -> Result<JoinAnswer
     Ok(JoinAnswer {
         state: write(record)?,
         interfaces: vec![interface],
-        ports: record.ports.iter().map(Published::answer).collect(),
+        ports: answered_ports(&record.ports, &r.ports),
         ..JoinAnswer::default()
     })
+}
+
+/// Ports as they were asked for, with what was open filled in: whoever compares request and answer
+/// must find "every address" said in the same way.
+fn answered_ports(published: &[Published], asked: &[Port]) -> Vec<Port> {
+    let mut answer: Vec<Port> = published.iter().map(Published::answer).collect();
+    for (port, asked) in answer.iter_mut().zip(asked) {
+        if port.host_ip.is_empty() {
+            port.host_ip.clone_from(&asked.host_ip);
+        }
+    }
+    answer
 }

@@ -1,9 +1,9 @@
 //! Folders and records on disk: made, renamed, synced. Knows nothing of keys.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use gantry_sdk::{Error, Result};
@@ -122,14 +122,14 @@ impl Disk {
     /// Moves a filled folder to `snapshots` and makes it durable.
     ///
     /// The record is synced after the rename: ext4 and others then write one journal transaction
-    /// instead of two, and a power cut in between leaves an empty record, read as unfinished.
+    /// instead of two, and a power cut in between leaves an empty record, read as unfinished. The
+    /// folder itself needs no sync: its entries were logged before the rename.
     pub(crate) fn keep(&self, making: &Path, record: &Record) -> Result<()> {
         let file = write(&making.join(RECORD), record)?;
         let kept = self.folder(record.number);
         fs::rename(making, &kept).map_err(|e| failed("rename to", &kept, &e))?;
         let path = kept.join(RECORD);
         file.sync_all().map_err(|e| failed("sync", &path, &e))?;
-        sync(&kept)?;
         sync(&self.kept())
     }
 
@@ -151,12 +151,14 @@ impl Disk {
             .map_err(|e| Error::io(format!("sync {}", path.display()), &e.into()))
     }
 
-    /// Moves a snapshot out of sight, durably; its space is freed by [`Disk::free`].
+    /// Moves a snapshot out of sight; its space is freed by [`free`].
+    ///
+    /// Not synced: the rename is logged before anything that is removed beneath it, so that after a
+    /// power cut the snapshot is gone, or there again whole, for the host to find by `list`.
     pub(crate) fn put_away(&self, number: u64) -> Result<PathBuf> {
         let removed = self.root.join("removed").join(number.to_string());
         let kept = self.folder(number);
         fs::rename(&kept, &removed).map_err(|e| failed("rename", &kept, &e))?;
-        sync(&self.kept())?;
         Ok(removed)
     }
 
@@ -195,7 +197,13 @@ pub(crate) fn free(path: &Path) -> Result<()> {
 fn write(path: &Path, record: &Record) -> Result<File> {
     let bytes = serde_json::to_vec(record)
         .map_err(|e| Error::internal(format!("write {}: {e}", path.display())))?;
-    File::create(path)
-        .and_then(|mut file| file.write_all(&bytes).map(|()| file))
+    let mut options = OpenOptions::new();
+    let made = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    made.and_then(|mut file| file.write_all(&bytes).map(|()| file))
         .map_err(|e| failed("write", path, &e))
 }

@@ -1,8 +1,8 @@
 //! Folders and records of volumes on disk, made and removed durably.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use gantry_sdk::{Error, Labels, Result};
@@ -65,6 +65,8 @@ impl Shelf {
         let path = self.folder(name).join(RECORD);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A power cut before the record reached the disk, so before anybody was told of it.
+            Ok(bytes) if bytes.is_empty() => return Ok(None),
             other => other.map_err(failed("read", &path))?,
         };
         let record: Record = serde_json::from_slice(&bytes)
@@ -80,8 +82,8 @@ impl Shelf {
         Ok(Some(record))
     }
 
-    /// Makes a volume, or finishes one whose making was cut short. The record comes last, by
-    /// rename: it says that the volume is there.
+    /// Makes a volume, or finishes one whose making was cut short. The record comes last: it says
+    /// that the volume is there.
     pub(crate) fn make(&self, name: &str, options: &Labels, labels: &Labels) -> Result<()> {
         let folder = self.folder(name);
         make(&folder, 0o711)?;
@@ -93,13 +95,17 @@ impl Shelf {
         };
         let bytes = serde_json::to_vec(&record)
             .map_err(|e| Error::internal(format!("write the record of volume {name}: {e}")))?;
-        let (new, path) = (folder.join("volume.new"), folder.join(RECORD));
+        let path = folder.join(RECORD);
         let write = |file: &mut File| file.write_all(&bytes).and_then(|()| file.sync_all());
-        File::create(&new)
-            .and_then(|mut f| write(&mut f))
-            .map_err(failed("write", &new))?;
-        fs::rename(&new, &path).map_err(failed("rename to", &path))?;
-        sync(&folder)?;
+        let mut options = OpenOptions::new();
+        let made = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path);
+        let mut file = made.map_err(failed("make", &path))?;
+        write(&mut file).map_err(failed("write", &path))?;
         sync(&self.root)
     }
 
@@ -115,7 +121,7 @@ impl Shelf {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(failed("remove", &folder))?,
         }
-        sync(&self.root)?;
+        // Not synced: after a power cut the volume is gone, or there again whole.
         // Symlinks inside are removed, never followed.
         fs::remove_dir_all(&gone).map_err(failed("remove", &gone))?;
         Ok(true)
@@ -139,9 +145,7 @@ impl Shelf {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let record = entry.path().join(RECORD);
-            let made = || fs::exists(&record).map_err(failed("look at", &record));
-            if crate::name::check(&name).is_ok() && made()? {
+            if crate::name::check(&name).is_ok() && self.read(&name)?.is_some() {
                 names.push(name);
             }
         }

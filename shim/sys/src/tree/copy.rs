@@ -40,6 +40,7 @@ pub fn copy(from: &Path, to: &Path, cancelled: impl Fn() -> bool) -> Result<Copi
         to: open_root(to)?,
         links: HashMap::new(),
         copied: Copied::default(),
+        sharing: true,
     };
     let mut folders = vec![PathBuf::new()];
     let mut done = Vec::new();
@@ -74,6 +75,8 @@ struct Work {
     /// Files with several names: where the first was copied to.
     links: HashMap<(u64, u64), PathBuf>,
     copied: Copied,
+    /// The file systems at both ends can share blocks, as far as is known.
+    sharing: bool,
 }
 
 impl Work {
@@ -131,8 +134,10 @@ impl Work {
         if !is(&stat, libc::S_IFREG) {
             return Err(Errno::ESTALE);
         }
-        if share(&from, &to) {
-            self.copied.shared += 1;
+        // One file system for all: what is refused once is not asked for again.
+        self.sharing = self.sharing && (stat.st_size == 0 || share(&from, &to));
+        if self.sharing {
+            self.copied.shared += u64::from(stat.st_size > 0);
         } else {
             data(&from, &to, stat.st_size)?;
         }
