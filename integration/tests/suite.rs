@@ -6,6 +6,7 @@ mod suite {
     //! One file per subject.
     pub(crate) mod bad_input;
     pub(crate) mod both_doors;
+    pub(crate) mod conformance;
     pub(crate) mod cri_pod;
     pub(crate) mod daemon;
     pub(crate) mod docker_life;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         suite::survive::cases(),
         suite::bad_input::cases(),
         suite::plugins::cases(),
+        suite::conformance::cases(),
         suite::registry::cases(),
     ];
     gantry_integration::case::main(cases.concat())
