@@ -33,6 +33,12 @@ pub(crate) fn attachment(body: &Create) -> Result<NetworkAttachment, Failure> {
                 "conflicting options: a container with network mode {mode} cannot join network {other}"
             )));
         }
+        if !attachment.host {
+            // A network like any other: its driver brings up the loopback, and without its driver it cannot be had.
+            attachment
+                .endpoints
+                .push(endpoint("none", &EndpointConfig::default())?);
+        }
         return Ok(attachment);
     }
     let primary = given.iter().find(|(name, _)| is_primary(name, mode));
@@ -230,7 +236,7 @@ mod tests {
         let host = read(json!({"HostConfig": {"NetworkMode": "host"}})).unwrap();
         assert!(host.host && host.endpoints.is_empty());
         let none = read(json!({"HostConfig": {"NetworkMode": "none"}})).unwrap();
-        assert!(!none.host && none.endpoints.is_empty());
+        assert!(!none.host && none.endpoints[0].network == "none");
         let own = read(
             json!({"HostConfig": {"NetworkMode": "foo"}, "NetworkingConfig": {"EndpointsConfig": {
             "foo": {"Aliases": ["al"], "IPAMConfig": {"IPv4Address": "10.0.0.2"}}, "bar": {}}}}),

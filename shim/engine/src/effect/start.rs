@@ -302,6 +302,10 @@ fn plan(context: &Context, container: &Container) -> Result<(Sandbox, Vec<Endpoi
     let inner = &context.inner;
     let id = SandboxId::from_random(inner.host.random());
     let attachment = &container.spec.network;
+    if attachment.host {
+        // There is no namespace to join, but whether a network can be had is its driver's library being there.
+        inner.drivers.network("host")?;
+    }
     let mut endpoints = Vec::new();
     for spec in &attachment.endpoints {
         let network = network::find(inner, &spec.network)?;
