@@ -232,6 +232,9 @@ impl Supervisor {
 
     /// Removes what is ours on disk and answers; root mounts, namespaces and ports go with the process.
     pub(crate) fn leave(&mut self) {
+        if let Some(init) = self.pod_init.take() {
+            init.end();
+        }
         let groups = self.tasks.values().filter_map(|t| t.group.as_ref());
         for group in groups.chain(self.sandbox.as_ref()) {
             if let Err(e) = group.remove() {

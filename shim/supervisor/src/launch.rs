@@ -1,6 +1,6 @@
 //! Making and starting containers and execs by the OCI runtime, whose child does everything slow.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ impl Supervisor {
                 net: self.namespaces.network.as_ref().map(AsFd::as_fd),
                 ipc: self.namespaces.ipc.as_ref().map(AsFd::as_fd),
                 uts: self.namespaces.uts.as_ref().map(AsFd::as_fd),
-                pid: None,
+                pid: self.pod_pid(spec),
             },
             cgroup: Placement {
                 hierarchies: self.hierarchies.as_ref().expect("prepared before"),
@@ -190,6 +190,14 @@ impl Supervisor {
         linux.set_namespaces(Some(list));
         spec.set_linux(Some(linux));
         Ok(())
+    }
+
+    /// A container that lists no PID namespace of its own shares the pod's, where there is one.
+    fn pod_pid(&self, spec: &Spec) -> Option<BorrowedFd<'_>> {
+        let list = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+        let own = list.is_some_and(|l| l.iter().any(|n| n.typ() == LinuxNamespaceType::Pid));
+        let shared = self.pod_init.as_ref().map(|init| init.namespace.as_fd());
+        shared.filter(|_| !own)
     }
 
     fn add_begun(

@@ -9,6 +9,7 @@ mod connection;
 mod ending;
 mod launch;
 mod namespaces;
+mod pod_init;
 mod ports;
 mod requests;
 mod run;

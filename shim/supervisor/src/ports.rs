@@ -83,25 +83,28 @@ mod tests {
 
     #[test]
     fn a_port_held_is_held_and_all_or_none() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let number = taken.local_addr().unwrap().port();
+        // A loopback address of this process's own: nobody else's port is in the way.
+        let own = std::process::id().to_le_bytes();
+        let address = format!("127.{}.{}.{}", own[2] | 128, own[1], own[0].max(1));
+        let number = 20_999;
+        let taken = std::net::TcpListener::bind((address.as_str(), number)).unwrap();
         let port = |protocol: &str, port| Port {
             protocol: protocol.into(),
-            address: "127.0.0.1".into(),
+            address: address.clone(),
             port,
         };
         let error = hold(&[port("udp", number), port("tcp", number)]).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Conflict);
         assert!(
-            error.message.contains(&format!("127.0.0.1:{number}/tcp")),
+            error.message.contains(&format!("{address}:{number}/tcp")),
             "{error}"
         );
         drop(taken);
         let held = hold(&[port("udp", number), port("tcp", number)]).unwrap();
-        assert!(std::net::TcpListener::bind(("127.0.0.1", number)).is_err());
-        assert!(std::net::UdpSocket::bind(("127.0.0.1", number)).is_err());
+        assert!(std::net::TcpListener::bind((address.as_str(), number)).is_err());
+        assert!(std::net::UdpSocket::bind((address.as_str(), number)).is_err());
         drop(held);
-        assert!(std::net::UdpSocket::bind(("127.0.0.1", number)).is_ok());
+        assert!(std::net::UdpSocket::bind((address.as_str(), number)).is_ok());
         assert_eq!(
             hold(&[port("tcp", 0)]).unwrap_err().kind,
             ErrorKind::InvalidArgument

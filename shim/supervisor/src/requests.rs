@@ -10,6 +10,7 @@ use gantry_sys::process::pidfd_send_signal;
 
 use crate::client::Wants;
 use crate::namespaces;
+use crate::pod_init::PodInit;
 use crate::ports;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Task, Waiter};
@@ -101,12 +102,6 @@ impl Supervisor {
                 "the sandbox is prepared already",
             ));
         }
-        if body.pid == PidMode::Pod {
-            return Err(WireError::new(
-                ErrorKind::Unimplemented,
-                "a PID namespace shared by the pod is not served yet",
-            ));
-        }
         let hierarchies = Hierarchies::detect().map_err(internal)?;
         let group = |path: &str| {
             (!path.is_empty())
@@ -117,9 +112,14 @@ impl Supervisor {
         self.sandbox = group(&body.cgroup)?;
         self.own = group(&body.own_cgroup)?;
         self.must_move = self.own.is_some();
-        self.namespaces = namespaces::make(&body)?;
-        self.link_network(&body.netns_link)?;
         self.hierarchies = Some(hierarchies);
+        self.namespaces = namespaces::make(&body)?;
+        if body.pid == PidMode::Pod {
+            // It is born where we are.
+            self.move_to_own_group();
+            self.pod_init = Some(PodInit::start(&self.namespaces)?);
+        }
+        self.link_network(&body.netns_link)?;
         self.state.cgroup.clone_from(&body.cgroup);
         self.state.own_cgroup.clone_from(&body.own_cgroup);
         self.state.netns_link.clone_from(&body.netns_link);

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::birth::Birth;
 use crate::connection::Connection;
 use crate::namespaces::Namespaces;
+use crate::pod_init::PodInit;
 use crate::say;
 use crate::task::{Task, Waiter};
 use crate::unmount::Unmount;
@@ -28,6 +29,8 @@ pub(crate) struct Supervisor {
     pub(crate) state: State,
     pub(crate) prepared: Option<Prepare>,
     pub(crate) namespaces: Namespaces,
+    /// Holds the PID namespace the pod shares, if it does.
+    pub(crate) pod_init: Option<PodInit>,
     pub(crate) hierarchies: Option<Hierarchies>,
     pub(crate) sandbox: Option<Group>,
     pub(crate) own: Option<Group>,
@@ -71,6 +74,7 @@ impl Supervisor {
             state,
             prepared: None,
             namespaces: Namespaces::default(),
+            pod_init: None,
             hierarchies: None,
             sandbox: None,
             own: None,

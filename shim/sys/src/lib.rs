@@ -8,6 +8,7 @@ pub mod beneath;
 pub mod boot;
 pub mod caps;
 pub mod cgroup;
+pub mod children;
 pub mod error;
 pub mod exe;
 pub mod fdpass;
