@@ -11,7 +11,7 @@ use gantry_model::operation::OperationKind;
 use gantry_model::sandbox::{Sandbox, SandboxFiles};
 use gantry_model::state::{Move, State};
 use gantry_model::supervisor::{
-    ContainerLaunch, Exit, NamespaceMode, PidMode, SandboxLaunch, Supervisor, Target,
+    ContainerLaunch, Exit, LogSink, NamespaceMode, PidMode, SandboxLaunch, Supervisor, Target,
 };
 use gantry_model::{ContainerId, EndpointId, Error, ErrorKind, Result, SandboxId, Timestamp};
 use tracing::Instrument;
@@ -277,6 +277,11 @@ async fn create(
         cgroup: made.cgroup,
         log: record.log.clone(),
     };
+    if let LogSink::Cri { path } = &record.log
+        && let Some((folder, _)) = path.rsplit_once('/')
+    {
+        context.inner.host.make_dir(folder, 0o755).await?;
+    }
     let pid = handle
         .create(call, &launch)
         .instrument(tracing::info_span!("create"))
