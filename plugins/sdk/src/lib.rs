@@ -1,6 +1,6 @@
 //! Writes a Gantry plugin in safe Rust: implement [`Driver`] and the trait of one kind, then call [`export_plugin!`].
 //!
-//! ```ignore
+//! ```text
 //! struct Dir;
 //! impl gantry_sdk::Driver for Dir { … }
 //! impl gantry_sdk::Volume for Dir { … }
