@@ -228,11 +228,12 @@ pub(crate) async fn resolve(
             "ambiguous reference: several images begin with {reference}"
         ))),
         (Some((digest, details)), Some(_)) => Ok((digest, details)),
-        _ => {
-            let shown = Reference::parse_tagged(reference)
-                .map_or_else(|_| reference.to_owned(), |r| r.familiar());
-            Err(Error::not_found(format!("No such image: {shown}")))
-        }
+        // A short id is no name, a name that breaks the grammar can never be found: that is the caller's mistake.
+        _ => Err(match Reference::parse_tagged(reference) {
+            Ok(name) => Error::not_found(format!("No such image: {}", name.familiar())),
+            Err(_) if hex => Error::not_found(format!("No such image: {reference}")),
+            Err(error) => Error::invalid(format!("image {reference:?}: {error}")),
+        }),
     }
 }
 
