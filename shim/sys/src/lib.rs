@@ -22,6 +22,7 @@ pub mod nft;
 pub mod process;
 pub mod pty;
 mod raw;
+pub mod socket_queue;
 pub mod spawn;
 pub mod tree;
 pub mod xattr;

@@ -1,6 +1,6 @@
 //! `POST /images/create`: pull.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -31,8 +31,11 @@ pub(crate) async fn pull(door: Arc<DockerDoor>, req: Req) -> Answer {
     )?;
     let auth = auth(&req)?;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let begun = began(&reference);
+    // Said before the first thing that happens: a name the registry does not know gets a status of its own instead.
+    let begun = Once::new();
+    let opening = began(&reference);
     let progress: ProgressSink = Arc::new(move |progress: Progress| {
+        begun.call_once(|| drop(sender.send(opening.clone())));
         if let Some(line) = line(&progress) {
             let _ = sender.send(line);
         }
@@ -45,7 +48,6 @@ pub(crate) async fn pull(door: Arc<DockerDoor>, req: Req) -> Answer {
             .await
             .ok()
             .map(|view| view.details.target.digest.clone());
-        progress(Progress::Message(begun));
         let target = door
             .engine
             .pull_image(Origin::Docker, &name, auth, progress)
@@ -64,9 +66,14 @@ pub(crate) async fn pull(door: Arc<DockerDoor>, req: Req) -> Answer {
     .await
 }
 
-fn began(reference: &Reference) -> String {
-    let tag = reference.tag().unwrap_or_default();
-    format!("{tag}: Pulling from {}", reference.path())
+fn began(reference: &Reference) -> Value {
+    let digest = reference
+        .digest()
+        .map(|digest| format!("{}@{}", reference.name(), digest.as_str()));
+    json!({
+        "status": format!("Pulling from {}", reference.path()),
+        "id": digest.as_deref().or(reference.tag()).unwrap_or_default(),
+    })
 }
 
 /// Name and tag (or digest) of a request.

@@ -74,6 +74,7 @@ impl Hijack {
         let Ok(upgraded) = self.upgrade.await else {
             return;
         };
+        self.peer.caught_up().await;
         let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
         if !first.is_empty() && writer.write_all(&first).await.is_err() {
             return;

@@ -15,10 +15,17 @@ use tokio::net::UnixStream;
 /// How often a half-closed connection is looked at. Readiness to write is level-triggered, so it cannot be awaited.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a client may take to read a head before it is sent more.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The other end of a connection.
 pub(crate) trait Peer: Send + Sync {
     /// Ends when the client has closed the connection altogether. Cancel safe.
     fn gone(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Ends when the client has read all that was sent, or after a while. Clients that read an answer's head through a
+    /// buffer of their own and the rest beside it (docker-py) lose what comes together with the head.
+    fn caught_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// A connected socket with many owners; it closes when the last one drops it.
@@ -42,6 +49,18 @@ impl Peer for SharedStream {
                     Ok(ready) if !ready.is_write_closed() => {}
                     _ => return,
                 }
+            }
+        })
+    }
+
+    fn caught_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let end = tokio::time::Instant::now() + PATIENCE;
+            // Nobody tells when the other end reads, so it is looked at.
+            while gantry_sys::socket_queue::unread_by_peer(&*self.0).is_ok_and(|size| size > 0)
+                && tokio::time::Instant::now() < end
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         })
     }
