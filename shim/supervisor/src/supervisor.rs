@@ -167,3 +167,6 @@ impl Supervisor {
         key
     }
 }
+
+#[cfg(test)]
+mod tests;
