@@ -99,7 +99,7 @@ fn namespaces(input: &Input<'_>) -> Vec<LinuxNamespace> {
         ),
         (input.ipc == NamespaceMode::Own, LinuxNamespaceType::Ipc),
         (input.uts == NamespaceMode::Own, LinuxNamespaceType::Uts),
-        (input.pid != PidMode::Host, LinuxNamespaceType::Pid),
+        (input.pid == PidMode::Container, LinuxNamespaceType::Pid),
     ];
     kinds.extend(own.iter().filter(|(own, _)| *own).map(|(_, kind)| *kind));
     let one = |kind| {

@@ -66,12 +66,13 @@ impl Finish {
     async fn free_sandbox(&self, call: &Call, container: &Container) {
         let Some(run) = &container.run else { return };
         network::leave_all(&self.inner, call, &run.sandbox).await;
+        // Told first: the supervisor's end is ours and no accident.
+        let _ = self.owner.send(Message::Down);
         if let Some(handle) = &self.handle
             && let Err(error) = handle.shutdown(call).await
         {
             tracing::warn!(container = %container.id, %error, "ending a supervisor");
         }
-        let _ = self.owner.send(Message::Down);
         let cgroup = self
             .inner
             .sandbox(&run.sandbox)

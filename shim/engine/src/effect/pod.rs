@@ -87,10 +87,12 @@ async fn bring_up(
         Ok((up, endpoints))
     }
     .await;
-    if result.is_err()
-        && let Err(error) = handle.shutdown(call).await
-    {
-        tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a pod that was not made");
+    if result.is_err() {
+        // Told first: its end is ours and no accident.
+        let _ = context.owner.send(Message::Down);
+        if let Err(error) = handle.shutdown(call).await {
+            tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a pod that was not made");
+        }
     }
     result
 }
@@ -150,12 +152,12 @@ pub(crate) async fn stop(context: &Context) -> Result<()> {
 async fn free(context: &Context, call: &Call, sandbox: &Sandbox) {
     let inner = &context.inner;
     network::leave_all(inner, call, &sandbox.id).await;
+    let _ = context.owner.send(Message::Down);
     if let Some(handle) = &context.handle
         && let Err(error) = handle.shutdown(call).await
     {
         tracing::warn!(sandbox = %sandbox.id, %error, "ending a supervisor");
     }
-    let _ = context.owner.send(Message::Down);
     super::finish::discard(inner, call, &sandbox.id, &sandbox.cgroup).await;
 }
 
@@ -202,6 +204,9 @@ pub(crate) async fn lost(inner: &Arc<Inner>, id: &SandboxId) {
     let Ok(sandbox) = inner.sandbox(id) else {
         return;
     };
+    if sandbox.state != State::Running {
+        return;
+    }
     let runs: Vec<ContainerId> = inner
         .containers_of(id)
         .iter()

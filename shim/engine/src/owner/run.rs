@@ -15,6 +15,8 @@ impl Owner {
     pub(super) async fn run(mut self, mut mailbox: mpsc::UnboundedReceiver<Message>) {
         loop {
             tokio::select! {
+                // Letters first: an end that was asked for is told before it is seen.
+                biased;
                 letter = mailbox.recv() => {
                     let Some(letter) = letter else { return };
                     self.receive(letter);
