@@ -8,6 +8,7 @@
 //! to gRPC codes.
 
 mod convert;
+mod deadline;
 mod service;
 mod status;
 mod trace;

@@ -7,6 +7,7 @@ use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use crate::Door;
+use crate::deadline;
 use crate::status::answer;
 
 /// Writes the implementation of a service. The items go in as text, since `async_trait` must see them expanded.
@@ -21,7 +22,9 @@ macro_rules! service {
         impl $service for Door {
             $(
                 async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
-                    match crate::$file::handle(self, request.into_inner()).await {
+                    let limit = deadline::of(request.metadata());
+                    let work = crate::$file::handle(self, request.into_inner());
+                    match deadline::keep(limit, work).await {
                         Ok(response) => Ok(Response::new(response)),
                         Err(error) => Err(answer(stringify!($method), error)),
                     }

@@ -1,8 +1,8 @@
 //! Namespace options of pods and of their containers.
 //!
-//! A pod's processes are its containers' alone, so a pod-wide PID mode means nothing until a container asks for it: what
-//! counts is the container's own option, and there `POD` and `TARGET` are refused by name until they are served. With no
-//! options at all each container gets its own.
+//! Without options each container of a pod has PIDs of its own, although the enum's zero means "shared by the pod":
+//! that is what Kubernetes' pods have, and kubelet always says what it wants. A container's PID mode is its pod's; one
+//! that differs is refused, since no client of Kubernetes mixes them.
 
 use gantry_cri_api::v1;
 use gantry_cri_api::v1::NamespaceMode as Mode;
@@ -36,7 +36,8 @@ pub(crate) fn pod(options: Option<&v1::NamespaceOption>) -> Result<PodNamespaces
         network: shared("network", options.network)?,
         ipc: shared("ipc", options.ipc)?,
         pid: match mode("pid", options.pid)? {
-            Mode::Pod | Mode::Container => PidMode::Container,
+            Mode::Pod => PidMode::Pod,
+            Mode::Container => PidMode::Container,
             Mode::Node => PidMode::Host,
             Mode::Target => return Err(not_allowed("pid", Mode::Target)),
         },
@@ -46,7 +47,7 @@ pub(crate) fn pod(options: Option<&v1::NamespaceOption>) -> Result<PodNamespaces
 /// Checks a container's options against its pod's; answers whether it uses the host's PIDs.
 ///
 /// # Errors
-/// `InvalidArgument` where it asks for the host's namespace and its pod did not, `Unimplemented` for shared PIDs.
+/// `InvalidArgument` where it asks for another namespace than its pod did, `Unimplemented` for another container's PIDs.
 pub(crate) fn container(options: Option<&v1::NamespaceOption>, pod: &PodSpec) -> Result<bool> {
     let Some(options) = options else {
         return Ok(pod.pid == PidMode::Host);
@@ -69,21 +70,17 @@ pub(crate) fn container(options: Option<&v1::NamespaceOption>, pod: &PodSpec) ->
         }
     }
     match (mode("pid", options.pid)?, pod.pid) {
-        (Mode::Container, PidMode::Container) => Ok(false),
+        (Mode::Container, PidMode::Container) | (Mode::Pod, PidMode::Pod) => Ok(false),
         // In a pod on the host's pids there is nothing to share but those.
         (Mode::Node | Mode::Pod, PidMode::Host) => Ok(true),
-        (Mode::Node, _) => Err(Error::invalid(
-            "namespace_options.pid is NODE, but the pod's is not",
-        )),
-        (Mode::Container, _) => Err(Error::invalid(
-            "namespace_options.pid is CONTAINER, but the pod's is NODE",
-        )),
-        (Mode::Pod, _) => Err(Error::unimplemented(
-            "namespace_options.pid POD (a pid namespace shared by the pod) is not served yet; use CONTAINER or NODE",
-        )),
         (Mode::Target, _) => Err(Error::unimplemented(
-            "namespace_options.pid TARGET is not served yet; use CONTAINER or NODE",
+            "namespace_options.pid TARGET (another container's) is not served yet",
         )),
+        (asked, of_pod) => Err(Error::invalid(format!(
+            "namespace_options.pid is {}, but the pod's is {}",
+            asked.as_str_name(),
+            pid_view(of_pod).as_str_name()
+        ))),
     }
 }
 
@@ -96,13 +93,16 @@ pub(crate) fn view(pod: &PodSpec) -> v1::NamespaceOption {
     v1::NamespaceOption {
         network: shared(pod.network).into(),
         ipc: shared(pod.ipc).into(),
-        pid: match pod.pid {
-            PidMode::Container => Mode::Container,
-            PidMode::Host => Mode::Node,
-            PidMode::Pod => Mode::Pod,
-        }
-        .into(),
+        pid: pid_view(pod.pid).into(),
         ..Default::default()
+    }
+}
+
+fn pid_view(mode: PidMode) -> Mode {
+    match mode {
+        PidMode::Container => Mode::Container,
+        PidMode::Host => Mode::Node,
+        PidMode::Pod => Mode::Pod,
     }
 }
 
@@ -157,6 +157,8 @@ mod tests {
         assert_eq!(all_host.network, NamespaceMode::Host);
         assert_eq!(all_host.ipc, NamespaceMode::Host);
         assert_eq!(all_host.pid, PidMode::Host);
+        let shared = pod(Some(&options(Mode::Pod, Mode::Pod, Mode::Pod))).unwrap();
+        assert_eq!(shared.pid, PidMode::Pod);
         let own = pod(Some(&options(Mode::Pod, Mode::Container, Mode::Pod))).unwrap();
         assert_eq!(own, pod(None).unwrap());
         for (bad, kind) in [
@@ -196,6 +198,13 @@ mod tests {
             ipc: NamespaceMode::Host,
             ..Default::default()
         };
+        let shared = PodSpec {
+            pid: PidMode::Pod,
+            ..Default::default()
+        };
+        assert!(!container(None, &shared).unwrap());
+        assert!(!container(Some(&options(Mode::Pod, Mode::Pod, Mode::Pod)), &shared).unwrap());
+        assert!(container(Some(&options(Mode::Pod, Mode::Node, Mode::Pod)), &shared).is_err());
         assert!(!container(None, &own).unwrap());
         assert!(container(None, &host).unwrap());
         assert!(!container(Some(&options(Mode::Pod, Mode::Container, Mode::Pod)), &own).unwrap());
@@ -217,7 +226,7 @@ mod tests {
             ),
             (
                 options(Mode::Pod, Mode::Pod, Mode::Pod),
-                ErrorKind::Unimplemented,
+                ErrorKind::InvalidArgument,
             ),
             (
                 options(Mode::Pod, Mode::Target, Mode::Pod),

@@ -4,6 +4,7 @@ use gantry_cri_api::v1;
 use gantry_model::container::DnsConfig;
 use gantry_model::network::{Protocol, PublishedPort};
 use gantry_model::sandbox::{PodMetadata, PodSpec};
+use gantry_model::supervisor::NamespaceMode;
 use gantry_model::{Error, Result};
 
 use super::{namespace, path, security, sorted};
@@ -44,9 +45,10 @@ pub(crate) fn spec(
         "" => String::new(),
         given => path::absolute("log_directory", given)?,
     };
+    let metadata = metadata(config.metadata)?;
     Ok(PodSpec {
-        metadata: metadata(config.metadata)?,
-        hostname: config.hostname,
+        hostname: hostname(config.hostname, &metadata.name, namespaces.network),
+        metadata,
         log_directory,
         dns: config.dns_config.map(|dns| DnsConfig {
             servers: dns.servers,
@@ -69,6 +71,16 @@ pub(crate) fn spec(
         handler,
         ..PodSpec::default()
     })
+}
+
+/// The pod's name stands in for a host name that is not given; cut as kubelet cuts it, since names may be longer.
+fn hostname(given: String, pod: &str, network: NamespaceMode) -> String {
+    if !given.is_empty() || network == NamespaceMode::Host || pod.len() < HOSTNAME_MAX {
+        return given;
+    }
+    let fits: String = pod.chars().take(HOSTNAME_MAX - 1).collect();
+    // A letter of several bytes is none of a host name's; the engine refuses what is left then.
+    fits.trim_end_matches(['-', '.']).to_owned()
 }
 
 fn metadata(metadata: Option<v1::PodSandboxMetadata>) -> Result<PodMetadata> {

@@ -135,3 +135,17 @@ fn refuses_by_name() {
         assert!(error.message.contains(word), "{error} should name {word}");
     }
 }
+
+#[test]
+fn a_long_name_is_cut_where_it_stands_in_for_the_host_name() {
+    let named = |name: &str, hostname: &str| {
+        let mut config = config();
+        config.metadata.as_mut().unwrap().name = name.into();
+        config.hostname = hostname.into();
+        spec(config, String::new(), false).unwrap().hostname
+    };
+    assert_eq!(named("web", ""), "", "the engine takes the name");
+    assert_eq!(named("web", "given"), "given");
+    let long = format!("{}-{}", "a".repeat(62), "b".repeat(30));
+    assert_eq!(named(&long, ""), "a".repeat(62));
+}
