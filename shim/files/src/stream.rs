@@ -147,10 +147,15 @@ fn decode_all(
 ) -> Result<Option<Sums>> {
     let mut source = Hashing {
         inner: input,
-        sum: Sha256::new(),
+        sum: Some(Sha256::new()),
         count,
     };
-    let mut plain = open(&mut source)?;
+    let (magic, kind) = sniff(&mut source)?;
+    if kind == Kind::Plain {
+        // The same bytes before and after: one sum says both.
+        source.sum = None;
+    }
+    let mut plain = open(&mut source, magic, kind)?;
     let mut sum = Sha256::new();
     let mut total = 0u64;
     loop {
@@ -172,10 +177,11 @@ fn decode_all(
     // A decoder may stop before the last bytes of its input; they belong to the digest.
     std::io::copy(&mut source, &mut std::io::sink())
         .map_err(|e| Error::from_read("read layer", e))?;
+    let diff_id = hex(sum);
     Ok(Some(Sums {
-        digest: hex(source.sum),
+        digest: source.sum.map_or_else(|| diff_id.clone(), hex),
         size: count.load(Ordering::Relaxed),
-        diff_id: hex(sum),
+        diff_id,
         diff_size: total,
     }))
 }
@@ -214,23 +220,35 @@ impl<R: Read> Read for Plain<'_, R> {
     }
 }
 
-fn open<R: Read>(source: &mut R) -> Result<Plain<'_, R>> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// The first bytes, and what they say.
+fn sniff<R: Read>(source: &mut R) -> Result<(Vec<u8>, Kind)> {
     let mut magic = vec![0; 4];
     let len = fill(source, &mut magic)?;
     magic.truncate(len);
-    let (gzip, zstd) = (
-        magic.starts_with(&[0x1f, 0x8b]),
-        magic == [0x28, 0xb5, 0x2f, 0xfd],
-    );
+    let kind = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Kind::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Kind::Zstd,
+        _ => Kind::Plain,
+    };
+    Ok((magic, kind))
+}
+
+fn open<R: Read>(source: &mut R, magic: Vec<u8>, kind: Kind) -> Result<Plain<'_, R>> {
     let reader = BufReader::with_capacity(CHUNK, Cursor::new(magic).chain(source));
-    Ok(if gzip {
-        Plain::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
-    } else if zstd {
-        let decoder = zstd::stream::read::Decoder::with_buffer(reader)
-            .map_err(|e| Error::io("start zstd", e))?;
-        Plain::Zstd(decoder)
-    } else {
-        Plain::As(reader)
+    Ok(match kind {
+        Kind::Plain => Plain::As(reader),
+        Kind::Gzip => Plain::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(reader))),
+        Kind::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(reader);
+            Plain::Zstd(decoder.map_err(|e| Error::io("start zstd", e))?)
+        }
     })
 }
 
@@ -249,14 +267,16 @@ fn fill<R: Read>(reader: &mut R, buf: &mut [u8]) -> Result<usize> {
 
 struct Hashing<'a, R> {
     inner: R,
-    sum: Sha256,
+    sum: Option<Sha256>,
     count: &'a AtomicU64,
 }
 
 impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let n = self.inner.read(buf)?;
-        self.sum.update(&buf[..n]);
+        if let Some(sum) = &mut self.sum {
+            sum.update(&buf[..n]);
+        }
         self.count.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
