@@ -7,14 +7,13 @@ use gantry_sdk::{Error, ErrorCode, Result};
 use gantry_sys::netlink::{
     Protocol, Socket, addresses, find_link, ip_forward, routes, set_ip_forward,
 };
-use gantry_sys::nft::{Transaction, table_comment};
 
 use crate::book::Book;
 use crate::driver::{Bridge, info, open};
 use crate::error::kernel;
 use crate::record::{NetworkRecord, write};
 use crate::subnet::{Subnet, choose};
-use crate::{foreign, link, options, rules};
+use crate::{foreign, frames, link, options, rules};
 
 /// Room for the network itself, the bridge, one endpoint and the broadcast address.
 const LONGEST_PREFIX: u8 = 30;
@@ -153,7 +152,14 @@ impl Bridge {
             repaired.push(format!("nf_tables table {} was made", self.names.table()));
         }
         let entries = rules::of_network(record, &mark);
-        rules::add(&mut firewall, &self.names.table(), &entries)?;
+        rules::add(&mut firewall, self.names.table(), &entries)?;
+        if let Err(error) = frames::ensure(&mut firewall, &self.names) {
+            // Wanted, not needed: a kernel may lack nf_tables for bridges.
+            self.warn(&format!(
+                "switch IPv6 off on bridge {}: {error}",
+                record.bridge
+            ));
+        }
         if link::ensure_bridge(host, record, &mark)? {
             repaired.push(format!("bridge {} of network {id} was made", record.bridge));
         }
@@ -215,27 +221,19 @@ impl Bridge {
                 Err(error) => return Err(error),
             }
         }
-        let table = self.names.table();
-        rules::remove(&mut firewall, &table, &rules::of_network(record, &mark))?;
+        let entries = rules::of_network(record, &mark);
+        rules::remove(&mut firewall, self.names.table(), &entries)?;
         let last = self.book().networks.keys().all(|other| other == id);
         if last {
-            self.drop_table(&mut firewall)
-        } else {
-            Ok(())
+            return self.drop_tables(&mut firewall);
         }
+        Ok(())
     }
 
-    /// Deletes our table, if it is there and ours.
-    pub(crate) fn drop_table(&self, firewall: &mut Socket) -> Result<()> {
-        let table = self.names.table();
-        let mark = table_comment(firewall, &table).map_err(kernel)?;
-        let ours = format!("{} ", self.names.own_mark());
-        if !mark.is_some_and(|mark| mark.starts_with(&ours)) {
-            return Ok(());
-        }
-        let mut transaction = Transaction::new();
-        transaction.delete_table(&table);
-        transaction.commit(firewall).map_err(kernel)
+    /// Deletes our tables.
+    pub(crate) fn drop_tables(&self, firewall: &mut Socket) -> Result<()> {
+        rules::drop_table(firewall, &self.names, self.names.table())?;
+        rules::drop_table(firewall, &self.names, self.names.frame_table())
     }
 }
 

@@ -7,12 +7,15 @@
 
 use gantry_sdk::{Error, ErrorCode, Result};
 use gantry_sys::netlink::Socket;
-use gantry_sys::nft::{Expression as E, Transaction, Verdict, chain_policy, rules};
+use gantry_sys::nft::{Expression as E, Family, Table, Transaction, Verdict, chain_policy, rules};
 
 use crate::error::kernel;
 use crate::names::{Names, Owner};
 
-const TABLE: &str = "filter";
+const TABLE: Table<'_> = Table {
+    family: Family::Ipv4,
+    name: "filter",
+};
 const USER: &str = "DOCKER-USER";
 const FORWARD: &str = "FORWARD";
 

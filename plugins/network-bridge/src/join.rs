@@ -128,7 +128,7 @@ impl Bridge {
             return Ok(());
         }
         let entries = rules::of_ports(record.address, &record.ports, &mark);
-        rules::add(&mut *self.firewall()?, &self.names.table(), &entries)?;
+        rules::add(&mut *self.firewall()?, self.names.table(), &entries)?;
         self.forget_flows(&record.ports);
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Bridge {
         }
         let mark = self.names.endpoint_mark(endpoint);
         let entries = rules::of_ports(record.address, &record.ports, &mark);
-        rules::remove(&mut *self.firewall()?, &self.names.table(), &entries)?;
+        rules::remove(&mut *self.firewall()?, self.names.table(), &entries)?;
         self.forget_flows(&record.ports);
         Ok(())
     }

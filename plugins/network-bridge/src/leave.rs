@@ -3,7 +3,6 @@
 use gantry_sdk::Result;
 use gantry_sdk::network::LeaveRequest;
 use gantry_sys::netlink::{Protocol, Socket, find_link};
-use gantry_sys::nft::elements;
 
 use crate::book::Endpoint;
 use crate::driver::{Bridge, open};
@@ -18,20 +17,18 @@ impl Bridge {
             Some(Endpoint::Made(record)) => Some(record.clone()),
             _ => None,
         };
-        let stated = match &r.state {
-            Some(state) if known.is_none() && state.schema != 0 => Some(read::<EndpointRecord>(
-                &format!("endpoint {}", r.endpoint),
-                state,
-            )?),
-            _ => None,
-        };
         let mut host = open(Protocol::Route)?;
-        match known.as_ref().or(stated.as_ref()) {
-            Some(record) => self.remove_rules(&r.endpoint, record)?,
-            None => self.remove_rules_by_mark(&r.endpoint)?,
-        }
-        let name = self.names.link(&r.endpoint);
         let mark = self.names.endpoint_mark(&r.endpoint);
+        match &known {
+            Some(record) => self.remove_rules(&r.endpoint, record)?,
+            // Left before, or joined by a call whose answer nobody got: what carries its mark goes.
+            None => {
+                rules::remove_marked(&mut *self.firewall()?, self.names.table(), &mark)?;
+                self.forget_stated(r);
+            }
+        }
+        let name = known.as_ref().map(|record| record.link.clone());
+        let name = name.unwrap_or_else(|| self.names.link(&r.endpoint));
         if link::own(&mut host, &name, &mark)?.is_some() {
             // Cheap, where deleting it is not: the kernel does that when the namespace is closed.
             link::disconnect(&mut host, &name)?;
@@ -55,20 +52,14 @@ impl Bridge {
         Ok(())
     }
 
-    /// Takes out what a join whose answer nobody got has published.
-    fn remove_rules_by_mark(&self, endpoint: &str) -> Result<()> {
-        let mark = self.names.endpoint_mark(endpoint);
-        let table = self.names.table();
-        let mut firewall = self.firewall()?;
-        for set in rules::OF_ENDPOINTS {
-            let there = match elements(&mut firewall, &table, set) {
-                Err(error) if error.is_missing() => continue,
-                other => other.map_err(kernel)?,
-            };
-            for element in there.iter().filter(|e| e.mark == mark) {
-                rules::remove_key(&mut firewall, &table, set, &element.key)?;
-            }
+    /// Forgets tracked flows of the UDP ports that the host's record names.
+    fn forget_stated(&self, r: &LeaveRequest) {
+        let state = r.state.as_ref().filter(|state| state.schema != 0);
+        let what = format!("endpoint {}", r.endpoint);
+        match state.map(|state| read::<EndpointRecord>(&what, state)) {
+            Some(Ok(record)) => self.forget_flows(&record.ports),
+            Some(Err(error)) => self.warn(&error.message),
+            None => {}
         }
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod create;
 mod driver;
 mod error;
 mod foreign;
+mod frames;
 mod join;
 mod lease;
 mod leave;

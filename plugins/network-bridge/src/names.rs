@@ -1,12 +1,14 @@
 //! Names and marks of everything on the host.
 
 use gantry_sdk::InstanceInfo;
+use gantry_sys::nft::{Family, Table};
 
 /// The instance whose things these are.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     instance: String,
     id: String,
+    table: String,
 }
 
 /// FNV-1a: short, the same for ever, and nobody gains anything by a collision (the mark is compared).
@@ -18,11 +20,24 @@ fn hash(parts: &[&str]) -> u64 {
     hash
 }
 
+/// A number as letters and digits, as many as asked for.
+fn letters(mut number: u64, count: usize) -> String {
+    let digit = || {
+        let digit = char::from_digit((number % 36) as u32, 36).expect("a remainder of 36");
+        number /= 36;
+        digit
+    };
+    std::iter::repeat_with(digit).take(count).collect()
+}
+
 impl Names {
     pub(crate) fn new(instance: &InstanceInfo) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let table: String = instance.name.chars().map(plain).collect();
         Self {
             instance: instance.name.clone(),
             id: instance.id.clone(),
+            table: format!("gantry_{table}"),
         }
     }
 
@@ -37,17 +52,31 @@ impl Names {
         format!("{}-{hash:08x}", self.short(6))
     }
 
-    /// Name of the host's end of an endpoint's veth.
-    pub(crate) fn link(&self, endpoint: &str) -> String {
-        let hash = hash(&[&self.instance, &self.id, endpoint]) & 0xff_ffff_ffff;
-        format!("{}v{hash:010x}", self.short(4))
+    /// How the names of all our veths begin; those of no other instance do.
+    pub(crate) fn link_prefix(&self) -> String {
+        format!("g{}", letters(hash(&[&self.instance, &self.id]), 5))
     }
 
-    /// Name of the nf_tables table.
-    pub(crate) fn table(&self) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let instance: String = self.instance.chars().map(plain).collect();
-        format!("gantry_{instance}")
+    /// Name of the host's end of an endpoint's veth.
+    pub(crate) fn link(&self, endpoint: &str) -> String {
+        let hash = hash(&[&self.instance, &self.id, endpoint]);
+        format!("{}{}", self.link_prefix(), letters(hash, 9))
+    }
+
+    /// Our table of IPv4 rules.
+    pub(crate) fn table(&self) -> Table<'_> {
+        Table {
+            family: Family::Ipv4,
+            name: &self.table,
+        }
+    }
+
+    /// Our table of rules for frames on bridges.
+    pub(crate) fn frame_table(&self) -> Table<'_> {
+        Table {
+            family: Family::Bridge,
+            name: &self.table,
+        }
     }
 
     fn prefix(&self) -> String {
@@ -57,6 +86,12 @@ impl Names {
     /// Mark of what belongs to the instance as a whole.
     pub(crate) fn own_mark(&self) -> String {
         format!("gantry {}", self.id)
+    }
+
+    /// Is this the mark of something that belongs to the instance as a whole, with a version after
+    /// it?
+    pub(crate) fn is_own(&self, mark: &str) -> bool {
+        mark.starts_with(&self.prefix())
     }
 
     /// Mark of what belongs to a network.
@@ -119,7 +154,9 @@ mod tests {
         }
         assert_ne!(one.bridge("n"), two.bridge("n"));
         assert_ne!(one.link("e"), one.link("f"));
-        assert_eq!(one.table(), "gantry_a_very_long_instance");
+        assert!(one.link("e").starts_with(&one.link_prefix()));
+        assert_ne!(one.link_prefix(), two.link_prefix());
+        assert_eq!(one.table().name, "gantry_a_very_long_instance");
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Bridge {
                 .push(format!("{gone} rules of other firewalls"));
         }
         if networks.is_empty() {
-            return self.drop_table(&mut firewall);
+            return self.drop_tables(&mut firewall);
         }
         rules::ensure(&mut firewall, &self.names)?;
         let mut wanted = Vec::new();
@@ -183,7 +183,7 @@ impl Bridge {
                 wanted.extend(rules::of_ports(record.address, &record.ports, &mark));
             }
         }
-        let (added, removed) = rules::agree(&mut firewall, &self.names.table(), &wanted)?;
+        let (added, removed) = rules::agree(&mut firewall, self.names.table(), &wanted)?;
         answer
             .repaired
             .extend(added.iter().map(|mark| format!("rule of {mark}")));

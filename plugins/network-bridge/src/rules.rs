@@ -31,8 +31,8 @@ use std::net::Ipv4Addr;
 use gantry_sdk::{Error, ErrorCode, Result};
 use gantry_sys::netlink::Socket;
 use gantry_sys::nft::{
-    Chain, Element, Expression as E, Hook, KeyType, Set, SetName, Transaction, Value, Verdict,
-    elements, hook, table_comment,
+    Chain, Element, Expression as E, Hook, KeyType, Set, SetName, Table, Transaction, Value,
+    Verdict, elements, hook, table_comment,
 };
 
 use crate::error::kernel;
@@ -57,8 +57,6 @@ const SETS: [(&str, &[KeyType], &[KeyType]); 7] = [
 ];
 /// Where a published port leads.
 const TARGET: &[KeyType] = &[KeyType::Ipv4, KeyType::Port];
-/// The sets that endpoints have elements in.
-pub(crate) const OF_ENDPOINTS: [&str; 3] = ["ports_any", "ports_ip", "self"];
 /// `RTN_LOCAL`: an address of the host itself.
 const LOCAL: [u8; 4] = 2u32.to_ne_bytes();
 /// `IPS_DST_NAT`: a rule changed the destination.
@@ -141,17 +139,29 @@ pub(crate) fn of_ports(address: Ipv4Addr, ports: &[Published], mark: &str) -> Ve
 /// Sees to it that the table is there, and is ours; true when it had to be made.
 ///
 /// # Errors
-/// `FailedPrecondition` when a table of that name belongs to somebody else.
+/// As [`ensure_table`].
 pub(crate) fn ensure(socket: &mut Socket, names: &Names) -> Result<bool> {
-    let table = names.table();
-    let wanted = format!("{} {VERSION}", names.own_mark());
+    ensure_table(socket, names, names.table(), VERSION, fixed)
+}
+
+/// Sees to it that one of our tables is there in this version; `fixed` writes what is always in it.
+/// True when it had to be made.
+///
+/// # Errors
+/// `FailedPrecondition` when a table of that name belongs to somebody else.
+pub(crate) fn ensure_table(
+    socket: &mut Socket,
+    names: &Names,
+    table: Table<'_>,
+    version: &str,
+    fixed: impl FnOnce(&mut Transaction, Table<'_>),
+) -> Result<bool> {
+    let wanted = format!("{} {version}", names.own_mark());
     let mut transaction = Transaction::new();
-    match table_comment(socket, &table).map_err(kernel)? {
+    match table_comment(socket, table).map_err(kernel)? {
         Some(mark) if mark == wanted => return Ok(false),
-        // An older or newer version of this driver: its elements are put back by difference.
-        Some(mark) if mark.starts_with(&format!("{} ", names.own_mark())) => {
-            transaction.delete_table(&table);
-        }
+        // Of another version of this driver: its elements are put back by difference.
+        Some(mark) if names.is_own(&mark) => transaction.delete_table(table),
         Some(mark) => {
             let what = format!(
                 "nf_tables table {table} belongs to another gantryd of this instance name (its \
@@ -161,14 +171,28 @@ pub(crate) fn ensure(socket: &mut Socket, names: &Names) -> Result<bool> {
         }
         None => {}
     }
-    fixed(&mut transaction, &table, &wanted);
+    transaction.add_table(table, &wanted);
+    fixed(&mut transaction, table);
     transaction.commit(socket).map_err(kernel)?;
     Ok(true)
 }
 
+/// Deletes one of our tables, if it is there and ours.
+///
+/// # Errors
+/// What the kernel refused.
+pub(crate) fn drop_table(socket: &mut Socket, names: &Names, table: Table<'_>) -> Result<()> {
+    let mark = table_comment(socket, table).map_err(kernel)?;
+    if !mark.is_some_and(|mark| names.is_own(&mark)) {
+        return Ok(());
+    }
+    let mut transaction = Transaction::new();
+    transaction.delete_table(table);
+    transaction.commit(socket).map_err(kernel)
+}
+
 /// The part that is the same whatever networks there are.
-fn fixed(t: &mut Transaction, table: &str, mark: &str) {
-    t.add_table(table, mark);
+fn fixed(t: &mut Transaction, table: Table<'_>) {
     for (name, key, data) in SETS {
         t.add_set(table, &Set { name, key, data });
     }
@@ -196,7 +220,7 @@ fn fixed(t: &mut Transaction, table: &str, mark: &str) {
     filter_rules(t, table);
 }
 
-fn nat_rules(t: &mut Transaction, table: &str) {
+fn nat_rules(t: &mut Transaction, table: Table<'_>) {
     let of = |set| E::Lookup(SetName::In(set));
     // The narrower one first: an address of its own wins over every address.
     let by_address = [
@@ -255,7 +279,7 @@ fn nat_rules(t: &mut Transaction, table: &str) {
     t.append_rule(table, "postrouting", &out, "");
 }
 
-fn filter_rules(t: &mut Transaction, table: &str) {
+fn filter_rules(t: &mut Transaction, table: Table<'_>) {
     let of = |set| E::Lookup(SetName::In(set));
     let (accept, drop) = (E::Verdict(Verdict::Accept), E::Verdict(Verdict::Drop));
     for offset in [12, 16] {
@@ -293,7 +317,7 @@ fn filter_rules(t: &mut Transaction, table: &str) {
 ///
 /// # Errors
 /// `AlreadyExists` when one has another value there.
-pub(crate) fn add(socket: &mut Socket, table: &str, entries: &[Entry]) -> Result<()> {
+pub(crate) fn add(socket: &mut Socket, table: Table<'_>, entries: &[Entry]) -> Result<()> {
     let mut t = Transaction::new();
     for entry in entries {
         t.add_element(table, entry.set, &entry.element());
@@ -301,42 +325,41 @@ pub(crate) fn add(socket: &mut Socket, table: &str, entries: &[Entry]) -> Result
     t.commit(socket).map_err(kernel)
 }
 
-/// Takes entries out of the table; those that are not there are left at that.
+/// Takes entries of one mark out of the table; those that are not there are left at that.
 ///
 /// # Errors
 /// What the kernel refused.
-pub(crate) fn remove(socket: &mut Socket, table: &str, entries: &[Entry]) -> Result<()> {
-    let mut whole = Transaction::new();
+pub(crate) fn remove(socket: &mut Socket, table: Table<'_>, entries: &[Entry]) -> Result<()> {
+    let mut t = Transaction::new();
     for entry in entries {
-        whole.delete_element(table, entry.set, &entry.element());
-    }
-    match whole.commit(socket) {
-        Err(error) if error.is_missing() => {}
-        other => return other.map_err(kernel),
-    }
-    // One was missing, so none was taken: now each by itself.
-    for entry in entries {
-        let mut t = Transaction::new();
         t.delete_element(table, entry.set, &entry.element());
-        match t.commit(socket) {
-            Err(error) if !error.is_missing() => return Err(kernel(error)),
-            _ => {}
-        }
     }
-    Ok(())
+    match (t.commit(socket), entries.first()) {
+        // One is missing, so none was taken. Trying each would cost 10 ms apiece: a transaction
+        // that fails waits for all readers of the rules.
+        (Err(error), Some(first)) if error.is_missing() => {
+            remove_marked(socket, table, &first.mark)
+        }
+        (other, _) => other.map_err(kernel),
+    }
 }
 
-/// Takes one element out, by its key's bytes.
+/// Takes out whatever carries a mark.
 ///
 /// # Errors
-/// What the kernel refused, except that it is not there.
-pub(crate) fn remove_key(socket: &mut Socket, table: &str, set: &str, key: &[u8]) -> Result<()> {
+/// What the kernel refused, except that the table is not there.
+pub(crate) fn remove_marked(socket: &mut Socket, table: Table<'_>, mark: &str) -> Result<()> {
     let mut t = Transaction::new();
-    t.delete_raw(table, set, key);
-    match t.commit(socket) {
-        Err(error) if !error.is_missing() => Err(kernel(error)),
-        _ => Ok(()),
+    for (set, ..) in SETS {
+        let there = match elements(socket, table, set) {
+            Err(error) if error.is_missing() => continue,
+            other => other.map_err(kernel)?,
+        };
+        for element in there.iter().filter(|e| e.mark == mark) {
+            t.delete_raw(table, set, &element.key);
+        }
     }
+    t.commit(socket).map_err(kernel)
 }
 
 /// Makes the sets hold exactly `wanted`, in one transaction; answers the marks of what was put in
@@ -346,7 +369,7 @@ pub(crate) fn remove_key(socket: &mut Socket, table: &str, set: &str, key: &[u8]
 /// What the kernel refused.
 pub(crate) fn agree(
     socket: &mut Socket,
-    table: &str,
+    table: Table<'_>,
     wanted: &[Entry],
 ) -> Result<(Vec<String>, Vec<String>)> {
     let (mut added, mut removed) = (Vec::new(), Vec::new());

@@ -50,8 +50,39 @@ pub(crate) mod number {
     pub(crate) const DEL_ELEMENT: u16 = 14;
 }
 
-/// `struct nfgenmsg` for IPv4 tables.
-pub(crate) const IPV4: [u8; 4] = [nix::libc::NFPROTO_IPV4 as u8, 0, 0, 0];
+/// To which packets a table belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 packets.
+    Ipv4,
+    /// Frames that pass a bridge.
+    Bridge,
+}
+
+/// A table by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table<'a> {
+    /// Its family; the same name in another one is another table.
+    pub family: Family,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl std::fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Family {
+    /// `struct nfgenmsg` of this family.
+    pub(crate) const fn header(self) -> [u8; 4] {
+        match self {
+            Self::Ipv4 => [nix::libc::NFPROTO_IPV4 as u8, 0, 0, 0],
+            Self::Bridge => [nix::libc::NFPROTO_BRIDGE as u8, 0, 0, 0],
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,8 @@ const META_IN_NAME: u32 = 6;
 const META_OUT_NAME: u32 = 7;
 /// `NFT_META_L4PROTO`
 const META_PROTOCOL: u32 = 16;
+/// `NFT_META_PROTOCOL`
+const META_ETHERTYPE: u32 = 1;
 /// `NFT_CT_STATE`
 const CT_STATE: u32 = 0;
 /// `NFT_CT_STATUS`
@@ -92,6 +94,8 @@ impl<'a> Expression<'a> {
     pub const OUT_NAME: Self = Self::Meta(META_OUT_NAME, REGISTER_1);
     /// Name of the link by which it goes, as the second part of a key of two names.
     pub const OUT_NAME_SECOND: Self = Self::Meta(META_OUT_NAME, 2);
+    /// Type of an ethernet frame (big-endian) in register 1.
+    pub const ETHERTYPE: Self = Self::Meta(META_ETHERTYPE, REGISTER_1);
     /// Transport protocol, first part of a key.
     pub const PROTOCOL: Self = Self::Meta(META_PROTOCOL, REGISTER_1);
     /// `ct state`, to be masked.

@@ -1,7 +1,7 @@
 //! Reading what is there: is a table ours, which elements and rules carry which comment.
 
 use super::object::comment_of;
-use super::{IPV4, message, number};
+use super::{Family, Table, message, number};
 use crate::netlink::{Attributes, Batch, Buffer, Message, Result, Socket, attributes};
 
 const TABLE_NAME: u16 = 1;
@@ -22,10 +22,10 @@ const ELEMENT_USERDATA: u16 = 6;
 const DATA_VALUE: u16 = 1;
 const NFGENMSG: usize = 4;
 
-fn question(what: String, kind: u16, body: impl FnOnce(&mut Buffer)) -> Batch {
+fn question(what: String, family: Family, kind: u16, body: impl FnOnce(&mut Buffer)) -> Batch {
     let mut batch = Batch::new();
     batch.request(what, message(kind), 0, |b| {
-        b.raw(&IPV4);
+        b.raw(&family.header());
         body(b);
     });
     batch
@@ -42,9 +42,11 @@ fn answer<'a>(m: &Message<'a>, kind: u16) -> Option<Attributes<'a>> {
 ///
 /// # Errors
 /// What the kernel refused, except that it is missing.
-pub fn table_comment(socket: &mut Socket, table: &str) -> Result<Option<String>> {
+pub fn table_comment(socket: &mut Socket, table: Table<'_>) -> Result<Option<String>> {
     let what = format!("look up nf_tables table {table}");
-    let batch = question(what, number::GET_TABLE, |b| b.string(TABLE_NAME, table));
+    let batch = question(what, table.family, number::GET_TABLE, |b| {
+        b.string(TABLE_NAME, table.name)
+    });
     let mut found = None;
     let asked = socket.get(&batch, |m| {
         if let Some(all) = answer(&m, number::NEW_TABLE) {
@@ -73,10 +75,10 @@ pub struct ElementInfo {
 ///
 /// # Errors
 /// What the kernel refused; a missing set is one.
-pub fn elements(socket: &mut Socket, table: &str, set: &str) -> Result<Vec<ElementInfo>> {
+pub fn elements(socket: &mut Socket, table: Table<'_>, set: &str) -> Result<Vec<ElementInfo>> {
     let what = format!("list set {set} of table {table}");
-    let batch = question(what, number::GET_ELEMENT, |b| {
-        b.string(LIST_TABLE, table);
+    let batch = question(what, table.family, number::GET_ELEMENT, |b| {
+        b.string(LIST_TABLE, table.name);
         b.string(LIST_SET, set);
     });
     let value = |a: Option<crate::netlink::Attribute<'_>>| {
@@ -112,10 +114,10 @@ pub struct RuleInfo {
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn rules(socket: &mut Socket, table: &str, chain: &str) -> Result<Vec<RuleInfo>> {
+pub fn rules(socket: &mut Socket, table: Table<'_>, chain: &str) -> Result<Vec<RuleInfo>> {
     let what = format!("list rules of chain {chain} of table {table}");
-    let batch = question(what, number::GET_RULE, |b| {
-        b.string(RULE_TABLE, table);
+    let batch = question(what, table.family, number::GET_RULE, |b| {
+        b.string(RULE_TABLE, table.name);
         b.string(RULE_CHAIN, chain);
     });
     let mut found = Vec::new();
@@ -126,10 +128,11 @@ pub fn rules(socket: &mut Socket, table: &str, chain: &str) -> Result<Vec<RuleIn
     }
 }
 
-fn parse_rule(m: &Message<'_>, table: &str, chain: &str) -> Option<RuleInfo> {
+fn parse_rule(m: &Message<'_>, table: Table<'_>, chain: &str) -> Option<RuleInfo> {
     let all = answer(m, number::NEW_RULE)?;
     // Kernels before 5.0 filter less than asked for.
-    if all.get(RULE_TABLE)?.text() != Some(table) || all.get(RULE_CHAIN)?.text() != Some(chain) {
+    if all.get(RULE_TABLE)?.text() != Some(table.name) || all.get(RULE_CHAIN)?.text() != Some(chain)
+    {
         return None;
     }
     let mark = all.get(RULE_USERDATA).and_then(|a| comment_of(a.value));
@@ -143,10 +146,10 @@ fn parse_rule(m: &Message<'_>, table: &str, chain: &str) -> Option<RuleInfo> {
 ///
 /// # Errors
 /// What the kernel refused, except that it is missing.
-pub fn chain_policy(socket: &mut Socket, table: &str, chain: &str) -> Result<Option<bool>> {
+pub fn chain_policy(socket: &mut Socket, table: Table<'_>, chain: &str) -> Result<Option<bool>> {
     let what = format!("look up chain {chain} of table {table}");
-    let batch = question(what, number::GET_CHAIN, |b| {
-        b.string(CHAIN_TABLE, table);
+    let batch = question(what, table.family, number::GET_CHAIN, |b| {
+        b.string(CHAIN_TABLE, table.name);
         b.string(CHAIN_NAME, chain);
     });
     let mut found = None;

@@ -2,13 +2,18 @@
 
 use super::object::{comment, comment_of};
 use super::*;
+
+const TABLE: Table<'_> = Table {
+    family: Family::Ipv4,
+    name: "gantry_x",
+};
 use crate::netlink::{attributes, messages};
 
 #[test]
 fn a_transaction_is_framed_by_marks() {
     let mut t = Transaction::new();
     assert!(t.is_empty());
-    t.add_table("gantry_x", "mark");
+    t.add_table(TABLE, "mark");
     assert!(!t.is_empty());
     let all: Vec<_> = messages(t.bytes()).collect();
     assert_eq!(all[0].kind, 16);
@@ -40,7 +45,7 @@ fn concatenated_types_have_nfts_number() {
         key: &[KeyType::Protocol, KeyType::Port],
         data: &[KeyType::Ipv4, KeyType::Port],
     };
-    t.add_set("gantry_x", &set);
+    t.add_set(TABLE, &set);
     let all: Vec<_> = messages(t.bytes()).collect();
     let parts = attributes(&all[1].payload[4..]);
     assert_eq!(parts.get(4).and_then(|a| a.net_u32()), Some((12 << 6) | 13));
@@ -65,7 +70,7 @@ fn a_jump_is_a_verdict_with_a_chain() {
         Expression::Equal(&2u32.to_ne_bytes()),
         Expression::Verdict(Verdict::Jump("published")),
     ];
-    t.append_rule("gantry_x", "prerouting", &rule, "");
+    t.append_rule(TABLE, "prerouting", &rule, "");
     let all: Vec<_> = messages(t.bytes()).collect();
     let parts = attributes(&all[1].payload[4..]);
     let names: Vec<_> = parts
