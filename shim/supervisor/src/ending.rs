@@ -1,4 +1,4 @@
-//! Ends: of a process, of a container that is to be forgotten, and of the supervisor itself.
+//! Ends of a process, and of a container that is to be forgotten.
 //!
 //! The order at an exit: reap → kill what is left in its cgroup → read its output to the end (with a deadline) → exit
 //! into its slot → state → tell. Nobody hears of an exit that is not on disk.
@@ -12,6 +12,7 @@ use gantry_sys::cgroup::Group;
 use gantry_sys::process::{pidfd_send_signal, try_wait};
 use nix::libc::SIGKILL;
 
+use crate::launch::inputs::seccomp_file;
 use crate::requests::exited;
 use crate::say;
 use crate::supervisor::Supervisor;
@@ -195,86 +196,12 @@ impl Supervisor {
         }
         files::remove_exit_slot(&self.folder, &task.id);
         // There is none when the configuration has no filter.
-        let _ = std::fs::remove_file(self.folder.join(format!("{}.seccomp", task.id)));
+        let _ = std::fs::remove_file(seccomp_file(&self.folder, &task.id));
         let of_it = |t: &crate::task::Task| matches!(t.role, Role::Exec { container, .. } if container == key);
         self.tasks.retain(|_, t| !(of_it(t) && t.is_ended()));
         self.write_state();
         for to in task.deleting {
             self.answer(to, Ok(Nothing {}));
-        }
-    }
-
-    /// Begins the end: everything is killed, then [`Supervisor::is_over`].
-    pub(crate) fn begin_ending(&mut self, to: Option<Waiter>) {
-        self.ending.get_or_insert_default().extend(to);
-        let now = Instant::now();
-        let keys: Vec<u32> = self.tasks.keys().copied().collect();
-        for key in keys {
-            self.thaw(key);
-            let Some(task) = self.tasks.get_mut(&key) else {
-                continue;
-            };
-            if let Some((_, pidfd)) = &task.process {
-                let _ = pidfd_send_signal(pidfd, SIGKILL);
-                if task.is_container() {
-                    task.kill_again = Some(now);
-                }
-            }
-        }
-    }
-
-    /// Whether nothing is left but to leave.
-    pub(crate) fn is_over(&self) -> bool {
-        let idle =
-            |t: &crate::task::Task| t.process.is_none() && t.is_ended() && !t.stdio.has_clients();
-        self.ending.is_some() && self.unmounts.is_empty() && self.tasks.values().all(idle)
-    }
-
-    /// Removes what is ours on disk and answers; root mounts, namespaces and ports go with the process.
-    pub(crate) fn leave(&mut self) {
-        if let Some(init) = self.pod_init.take() {
-            init.end();
-        }
-        let groups = self.tasks.values().filter_map(|t| t.group.as_ref());
-        for group in groups.chain(self.sandbox.as_ref()) {
-            if let Err(e) = group.remove() {
-                say(format!("remove cgroup {}: {e}", group.path()));
-            }
-        }
-        self.tasks.clear();
-        self.leave_own_group();
-        if !self.state.netns_link.is_empty() {
-            // Gone already is as good.
-            let _ = std::fs::remove_file(&self.state.netns_link);
-        }
-        if let Err(e) = std::fs::remove_dir_all(&self.folder) {
-            say(format!("remove {}: {e}", self.folder.display()));
-        }
-        for to in self.ending.take().unwrap_or_default() {
-            self.answer(to, Ok(Nothing {}));
-        }
-    }
-
-    /// Steps into our own cgroup, away from gantryd's and the sandbox's.
-    pub(crate) fn move_to_own_group(&mut self) {
-        self.must_move = false;
-        let Some(own) = &self.own else { return };
-        if let Err(e) = own.create().and_then(|()| own.attach_self()) {
-            say(format!("move to cgroup {}: {e}", own.path()));
-        }
-    }
-
-    /// A cgroup with a process in it cannot be removed: step up, then remove it.
-    fn leave_own_group(&mut self) {
-        let (Some(own), Some(hierarchies)) = (self.own.take(), &self.hierarchies) else {
-            return;
-        };
-        let Some((parent, _)) = own.path().rsplit_once('/') else {
-            return;
-        };
-        let left = Group::at(hierarchies, parent, &[]).and_then(|parent| parent.attach_self());
-        if let Err(e) = left.and_then(|()| own.remove()) {
-            say(format!("leave cgroup {}: {e}", own.path()));
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Making and starting containers and execs by the OCI runtime, whose child does everything slow.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
-use std::time::{Duration, Instant};
+pub(crate) mod inputs;
 
-use gantry_logs::{Format, LogWriter, Rotation};
-use gantry_oci::{
-    ExecLaunch, FailureKind, Join, Launch, LaunchError, MountDesc, Pending, Placement, Progress,
-    Ready, Rootfs,
-};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use gantry_logs::LogWriter;
+use gantry_oci::{ExecLaunch, Join, Launch, LaunchError, MountDesc, Pending, Placement, Rootfs};
 use gantry_supervisor_proto::files;
-use gantry_supervisor_proto::types::{self as t, Exit, Log, Pid, PidMode, Time};
+use gantry_supervisor_proto::types::{self as t, PidMode};
 use gantry_supervisor_proto::{ErrorKind, WireError};
 use gantry_sys::cgroup::Group;
-use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccomp, Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+
+use inputs::{
+    load_seccomp, mount, open_log, parse_spec, save_seccomp, seccomp_file, streams, wire,
+};
 
 use crate::stdio::Stdio;
 use crate::supervisor::Supervisor;
@@ -46,6 +47,8 @@ impl Supervisor {
         let begun = self.begin_container(&body, &spec, &group, log);
         let begun = begun.inspect_err(|_| {
             files::remove_exit_slot(&self.folder, &body.id);
+            // Neither need be there yet.
+            let _ = std::fs::remove_file(seccomp_file(&self.folder, &body.id));
             let _ = group.remove();
         })?;
         let role = Role::Container {
@@ -229,220 +232,6 @@ impl Supervisor {
             unmounting: false,
         });
     }
-
-    /// Lets a made task go; answered when it has executed.
-    pub(crate) fn start(&mut self, to: Waiter, id: &str, container: bool) -> Result<()> {
-        let key = if container {
-            self.container(id)?
-        } else {
-            self.exec(id)?
-        };
-        let task = self.tasks.get_mut(&key).expect("the key was just found");
-        match (&task.phase, &mut task.pending) {
-            (Phase::Made, Some(pending)) => {
-                pending.go().map_err(wire)?;
-                task.phase = Phase::Starting(to);
-                Ok(())
-            }
-            (Phase::Making(_), _) => Err(WireError::conflict(format!(
-                "{} is being made",
-                task.name()
-            ))),
-            (Phase::Running | Phase::Starting(_), _) => Err(WireError::new(
-                ErrorKind::NotModified,
-                format!("{} runs already", task.name()),
-            )),
-            _ => Err(WireError::conflict(format!("{} has ended", task.name()))),
-        }
-    }
-
-    /// A child has said something.
-    pub(crate) fn report_ready(&mut self, key: u32) {
-        let Some(task) = self.tasks.get_mut(&key) else {
-            return;
-        };
-        let Some(pending) = &mut task.pending else {
-            return;
-        };
-        match (pending.poll(), &task.phase) {
-            (Ok(Progress::Waiting), _) => {}
-            (Ok(Progress::Place), _) => {
-                // Only asked for where somebody else places processes, which is not served here.
-                let _ = pending.placed();
-            }
-            (Ok(Progress::Ready(ready)), Phase::Making(to)) => {
-                let to = *to;
-                self.made(key, to, ready);
-            }
-            (Ok(Progress::Running), Phase::Starting(to)) => {
-                let to = *to;
-                self.started(key, to);
-            }
-            (_, Phase::Made) => {
-                // It died while blocked; its end is told when it is reaped.
-                task.pending = None;
-            }
-            (Ok(_), _) => self.failed(
-                key,
-                &LaunchError {
-                    kind: FailureKind::System,
-                    message: "its first process died before it was ready".to_owned(),
-                    errno: 0,
-                },
-            ),
-            (Err(error), _) => self.failed(key, &error),
-        }
-    }
-
-    fn made(&mut self, key: u32, to: Waiter, ready: Ready) {
-        let task = self.tasks.get_mut(&key).expect("the caller has it");
-        task.rootfs = ready.rootfs;
-        if let Some(console) = ready.console
-            && let Err(e) = task.stdio.take_terminal(console, task.stdin)
-        {
-            let message = format!("take terminal: {e}");
-            let kind = FailureKind::System;
-            return self.failed(
-                key,
-                &LaunchError {
-                    kind,
-                    message,
-                    errno: 0,
-                },
-            );
-        }
-        task.phase = Phase::Made;
-        let pid = task.pid();
-        self.write_state();
-        self.answer(to, Ok(Pid { pid }));
-    }
-
-    fn started(&mut self, key: u32, to: Waiter) {
-        let task = self.tasks.get_mut(&key).expect("the caller has it");
-        task.pending = None;
-        task.phase = Phase::Running;
-        task.started_at = gantry_logs::clock::now();
-        let (pid, at) = (task.pid(), task.started_at);
-        if let Role::Exec {
-            timeout_ms,
-            deadline,
-            ..
-        } = &mut task.role
-        {
-            let limit = Duration::from_millis(*timeout_ms);
-            *deadline = (*timeout_ms > 0).then(|| Instant::now() + limit);
-            return self.answer(to, Ok(Pid { pid }));
-        }
-        self.write_state();
-        self.answer(to, Ok(Time { at }));
-    }
-
-    /// A child could not do it: answered now, forgotten (or, for a container that was made, kept as ended) when reaped.
-    fn failed(&mut self, key: u32, error: &LaunchError) {
-        let task = self.tasks.get_mut(&key).expect("the caller has it");
-        task.pending = None;
-        task.silent = true;
-        let answer = wire(error.clone());
-        let to = match task.phase {
-            Phase::Making(to) => Some(to),
-            Phase::Starting(to) => {
-                task.exit = Some(Exit {
-                    code: error.kind.docker_exit_code(),
-                    at: gantry_logs::clock::now(),
-                    ..Exit::default()
-                });
-                Some(to)
-            }
-            _ => None,
-        };
-        // Whatever it still does, it ends now.
-        if let Some((_, pidfd)) = &task.process {
-            let _ = gantry_sys::process::pidfd_send_signal(pidfd, nix::libc::SIGKILL);
-        }
-        if let Some(to) = to {
-            self.answer::<t::Nothing>(to, Err(answer));
-        }
-    }
-}
-
-fn parse_spec(body: &t::Create) -> Result<Spec> {
-    let mut spec: Spec = serde_json::from_str(&body.config).map_err(|e| {
-        WireError::invalid(format!("read configuration of container {}: {e}", body.id))
-    })?;
-    if body.rootfs_readonly {
-        let mut root = spec.root().clone().unwrap_or_default();
-        root.set_readonly(Some(true));
-        spec.set_root(Some(root));
-    }
-    Ok(spec)
-}
-
-/// The filter is needed again for each exec: kept in a file, since parsed it is larger than the rest of us.
-fn save_seccomp(folder: &Path, id: &str, spec: &Spec) -> Result<()> {
-    let path = folder.join(format!("{id}.seccomp"));
-    let failed = |e: std::io::Error| WireError::internal(format!("write {}: {e}", path.display()));
-    match spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()) {
-        Some(seccomp) => {
-            let text = serde_json::to_vec(seccomp).map_err(|e| failed(e.into()))?;
-            std::fs::write(&path, text).map_err(failed)
-        }
-        None => Ok(()),
-    }
-}
-
-fn load_seccomp(folder: &Path, id: &str) -> Result<Option<LinuxSeccomp>> {
-    let path = folder.join(format!("{id}.seccomp"));
-    let failed = |e: std::io::Error| WireError::internal(format!("read {}: {e}", path.display()));
-    match std::fs::read(&path) {
-        // Without the filter it was started with, no exec may run.
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| failed(e.into())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed(e)),
-    }
-}
-
-fn open_log(log: &Log) -> Result<Option<LogWriter>> {
-    let (path, format, rotation) = match log {
-        Log::None => return Ok(None),
-        Log::Cri { path } => (path, Format::Cri, Rotation::default()),
-        Log::JsonFile {
-            path,
-            max_size,
-            max_files,
-        } => {
-            let (max_size, max_files) = (*max_size, *max_files);
-            (
-                path,
-                Format::JsonFile,
-                Rotation {
-                    max_size,
-                    max_files,
-                },
-            )
-        }
-    };
-    LogWriter::open(Path::new(path), format, rotation)
-        .map(Some)
-        .map_err(|e| WireError::internal(format!("open log {path}: {e}")))
-}
-
-fn streams<'a>(
-    theirs: Option<&'a crate::stdio::Theirs>,
-    process: Option<&Process>,
-) -> gantry_oci::Stdio<'a> {
-    match theirs {
-        Some(fds) => gantry_oci::Stdio::Streams(fds.each_ref().map(AsFd::as_fd)),
-        None => {
-            let size = process.and_then(Process::console_size);
-            let part = |n: u64| u16::try_from(n).unwrap_or(0);
-            gantry_oci::Stdio::Terminal {
-                rows: size.as_ref().map_or(0, |s| part(s.height())),
-                cols: size.as_ref().map_or(0, |s| part(s.width())),
-            }
-        }
-    }
 }
 
 fn begun(pending: std::result::Result<Pending, LaunchError>, stdio: Stdio) -> Result<Begun> {
@@ -454,29 +243,4 @@ fn begun(pending: std::result::Result<Pending, LaunchError>, stdio: Stdio) -> Re
         pidfd,
         stdio,
     })
-}
-
-fn mount(from: &t::Mount) -> MountDesc {
-    MountDesc {
-        kind: from.kind.clone(),
-        source: from.source.clone(),
-        options: from.options.clone(),
-        lower: from.lower.clone(),
-        upper: from.upper.clone(),
-        work: from.work.clone(),
-    }
-}
-
-fn wire(error: LaunchError) -> WireError {
-    let kind = match error.kind {
-        FailureKind::CommandNotFound => ErrorKind::CommandNotFound,
-        FailureKind::NotExecutable | FailureKind::Cwd => ErrorKind::CommandNotExecutable,
-        FailureKind::User | FailureKind::InvalidSpec | FailureKind::MountSource => {
-            ErrorKind::InvalidArgument
-        }
-        FailureKind::Unsupported => ErrorKind::Unimplemented,
-        FailureKind::Gone => ErrorKind::Conflict,
-        _ => ErrorKind::Internal,
-    };
-    WireError::new(kind, error.message)
 }

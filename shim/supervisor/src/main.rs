@@ -6,11 +6,15 @@
 mod birth;
 mod client;
 mod connection;
+mod control;
 mod ending;
 mod launch;
+mod leave;
 mod namespaces;
 mod pod_init;
 mod ports;
+mod prepare;
+mod progress;
 mod requests;
 mod run;
 mod stdio;

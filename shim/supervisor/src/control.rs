@@ -1,0 +1,156 @@
+//! What is done to a task that runs: attach, signal, freeze, resize, read its figures.
+
+use gantry_supervisor_proto::types::{self as t, Nothing, Target};
+use gantry_supervisor_proto::{ErrorKind, WireError};
+use gantry_sys::cgroup::Group;
+use gantry_sys::process::pidfd_send_signal;
+
+use crate::client::Wants;
+use crate::requests::internal;
+use crate::supervisor::Supervisor;
+use crate::task::{Phase, Role, Task, Waiter};
+
+type Result<T> = std::result::Result<T, WireError>;
+
+impl Supervisor {
+    pub(crate) fn target(&mut self, target: &Target) -> Result<&mut Task> {
+        let key = match target {
+            Target::Container(id) => self.container(id)?,
+            Target::Exec(id) => self.exec(id)?,
+        };
+        let task = self.tasks.get_mut(&key).expect("the key was just found");
+        if task.is_ended() {
+            return Err(WireError::conflict(format!("{} has ended", task.name())));
+        }
+        Ok(task)
+    }
+
+    pub(crate) fn attach(&mut self, to: Waiter, body: &t::Attach) {
+        let wants = Wants {
+            stdin: body.stdin,
+            stdout: body.stdout,
+            stderr: body.stderr,
+        };
+        let attached = self.target(&body.target).and_then(|task| {
+            let attached = task.stdio.attach(wants);
+            attached.map_err(|e| WireError::internal(format!("attach to {}: {e}", task.name())))
+        });
+        match attached {
+            Ok(fd) => self.answer_with(to, Ok(Nothing {}), vec![fd]),
+            Err(error) => self.answer::<Nothing>(to, Err(error)),
+        }
+    }
+
+    pub(crate) fn kill(&mut self, body: &t::Kill) -> Result<()> {
+        let key = self.container(&body.id)?;
+        let task = self.tasks.get_mut(&key).expect("the key was just found");
+        let Some((_, pidfd)) = &task.process else {
+            return Err(WireError::conflict(format!(
+                "{} is not running",
+                task.name()
+            )));
+        };
+        if body.all {
+            let pids = task.group.as_ref().map_or(Ok(Vec::new()), Group::processes);
+            for pid in pids.map_err(internal)? {
+                // One that has gone meanwhile needs no signal.
+                let _ = gantry_sys::process::pidfd_open(pid)
+                    .and_then(|pidfd| pidfd_send_signal(&pidfd, body.signal));
+            }
+        } else {
+            pidfd_send_signal(pidfd, body.signal)
+                .map_err(|e| WireError::invalid(format!("kill {}: {e}", task.name())))?;
+        }
+        if body.signal == nix::libc::SIGKILL {
+            // A frozen process dies only when it is thawed.
+            self.thaw(key);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn thaw(&mut self, key: u32) {
+        if let Some(task) = self.tasks.get_mut(&key)
+            && let Role::Container { paused, .. } = &mut task.role
+            && *paused
+            && let Some(group) = &task.group
+            && group.thaw().is_ok()
+        {
+            *paused = false;
+        }
+    }
+
+    pub(crate) fn set_paused(&mut self, id: &str, freeze: bool) -> Result<()> {
+        let key = self.container(id)?;
+        let task = self.tasks.get_mut(&key).expect("the key was just found");
+        let name = task.name();
+        let Role::Container { paused, .. } = &mut task.role else {
+            return Err(WireError::internal(format!("{name} is no container")));
+        };
+        if !matches!(task.phase, Phase::Running) {
+            return Err(WireError::conflict(format!("{name} is not running")));
+        }
+        if *paused == freeze {
+            let state = if freeze {
+                "paused already"
+            } else {
+                "not paused"
+            };
+            return Err(WireError::new(
+                ErrorKind::NotModified,
+                format!("{name} is {state}"),
+            ));
+        }
+        let group = task.group.as_ref().ok_or_else(|| {
+            WireError::new(
+                ErrorKind::FailedPrecondition,
+                format!("{name} has no cgroup"),
+            )
+        })?;
+        if freeze { group.freeze() } else { group.thaw() }.map_err(internal)?;
+        *paused = freeze;
+        self.write_state();
+        Ok(())
+    }
+
+    pub(crate) fn resize(&mut self, body: &t::Resize) -> Result<()> {
+        let task = self.target(&body.target)?;
+        let terminal = task.stdio.terminal().ok_or_else(|| {
+            WireError::new(
+                ErrorKind::FailedPrecondition,
+                format!("{} has no terminal", task.name()),
+            )
+        })?;
+        gantry_sys::pty::resize(terminal, body.rows, body.columns).map_err(internal)
+    }
+
+    pub(crate) fn reopen_log(&mut self, id: &str) -> Result<()> {
+        let key = self.container(id)?;
+        let task = self.tasks.get_mut(&key).expect("the key was just found");
+        task.stdio
+            .reopen_log()
+            .map_err(|e| WireError::internal(format!("reopen log of {}: {e}", task.name())))
+    }
+
+    pub(crate) fn stats(&self, id: &str) -> Result<t::Stats> {
+        let task = &self.tasks[&self.container(id)?];
+        let Some(group) = task.group.as_ref().filter(|_| !task.is_ended()) else {
+            return Err(WireError::conflict(format!(
+                "{} is not running",
+                task.name()
+            )));
+        };
+        let stats = group.stats().map_err(internal)?;
+        let or_none = |limit: u64| if limit == u64::MAX { 0 } else { limit };
+        Ok(t::Stats {
+            at: gantry_logs::clock::now(),
+            cpu_total: stats.cpu_usage_ns,
+            cpu_user: stats.cpu_user_ns,
+            cpu_system: stats.cpu_system_ns,
+            memory_usage: stats.memory_usage,
+            memory_inactive_file: stats.memory_inactive_file,
+            memory_limit: or_none(stats.memory_limit),
+            pids: stats.pids,
+            pids_limit: or_none(stats.pids_limit),
+        })
+    }
+}
