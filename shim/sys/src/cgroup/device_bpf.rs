@@ -43,8 +43,10 @@ pub(super) fn program(rules: &[DeviceRule]) -> Vec<Insn> {
         let block = rule_code(rule);
         code.extend(block);
     }
-    // No rule matched: with a list that starts by denying everything this is never reached.
-    code.extend([insn(MOV_K, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
+    // No rule matched. After a rule for everything this would be unreachable, which the verifier refuses.
+    if rules.first().is_none_or(|r| *r != DeviceRule::all(r.allow)) {
+        code.extend([insn(MOV_K, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
+    }
     code
 }
 
@@ -186,6 +188,41 @@ mod tests {
                 EXIT => return r[0] != 0,
                 _ => panic!("unknown instruction {op:x}"),
             }
+        }
+    }
+
+    /// What the verifier's first pass demands: every instruction can be reached.
+    fn all_reachable(code: &[Insn]) -> bool {
+        let mut seen = vec![false; code.len()];
+        let mut todo = vec![0_usize];
+        while let Some(at) = todo.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            let op = code[at] as u8;
+            if op == JNE_K || op == JNE_X {
+                todo.push(at + 1 + ((code[at] >> 16) as i16) as usize);
+            }
+            if op != EXIT {
+                todo.push(at + 1);
+            }
+        }
+        seen.iter().all(|s| *s)
+    }
+
+    #[test]
+    fn nothing_is_unreachable() {
+        let null = DeviceRule {
+            kind: DeviceKind::Char,
+            ..DeviceRule::all(true)
+        };
+        for rules in [
+            vec![],
+            vec![DeviceRule::all(false)],
+            vec![null.clone()],
+            vec![DeviceRule::all(false), null],
+        ] {
+            assert!(all_reachable(&program(&rules)), "{rules:?}");
         }
     }
 

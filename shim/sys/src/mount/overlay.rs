@@ -33,9 +33,17 @@ pub fn overlay(what: &Overlay, attr: Attr) -> Result<OwnedFd> {
             Errno::EINVAL,
         ));
     }
-    let mount = match by_keys(what, attr)? {
-        Some(mount) => mount,
-        None => by_page(what, attr)?,
+    let mount = match by_keys(what, attr) {
+        Ok(Some(mount)) => mount,
+        Ok(None) => by_page(what, attr)?,
+        // Before 6.5 overlay takes any key and only complains when it is made: let the old way have the last word.
+        Err(first) if first.errno() == Errno::EINVAL => {
+            by_page(what, attr).map_err(|e| match e.errno() {
+                Errno::EINVAL => first,
+                _ => e,
+            })?
+        }
+        Err(e) => return Err(e),
     };
     if what.upper.is_some() {
         refuse_readonly(&mount)?;
