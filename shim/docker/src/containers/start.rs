@@ -24,8 +24,8 @@ pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
     }
 }
 
-/// A start that failed. The CLI tells 126 and 127 from 125 by the words of the text alone, so a program that is not
-/// there or cannot be executed is said with the words it looks for, `doing` in front.
+/// A start that failed, `doing` in front. The CLI tells 126 and 127 from 125 by the words of the text alone, so of a
+/// program that is not there it must read what it looks for; of one that cannot be executed the cause says it.
 pub(crate) fn refused(error: Error, doing: &str, program: &str) -> Failure {
     let words = match error.kind {
         ErrorKind::CommandNotFound if program.contains('/') => {
@@ -34,7 +34,7 @@ pub(crate) fn refused(error: Error, doing: &str, program: &str) -> Failure {
         ErrorKind::CommandNotFound => {
             format!("exec: \"{program}\": executable file not found in $PATH")
         }
-        ErrorKind::CommandNotExecutable => format!("exec: \"{program}\": permission denied"),
+        ErrorKind::CommandNotExecutable => String::new(),
         _ => return error.into(),
     };
     let message = if error.message.contains(&words) {
@@ -70,7 +70,7 @@ mod tests {
                 "/nope",
                 "no such file or directory",
             ),
-            (ErrorKind::CommandNotExecutable, "/etc", "permission denied"),
+            (ErrorKind::CommandNotExecutable, "/etc", "start x"),
         ] {
             let failure = refused(Error::new(kind, "start x"), STARTING, program);
             assert_eq!(failure.status.as_u16(), 400);

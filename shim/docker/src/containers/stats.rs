@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::containers::named;
 use crate::door::DockerDoor;
-use crate::host;
+use crate::host::{self, Host};
 use crate::request::Req;
 use crate::response::{Answer, ok, stream};
 
@@ -33,31 +33,26 @@ pub(crate) async fn stats(door: Arc<DockerDoor>, req: Req) -> Answer {
             &container,
             &Figure::default(),
             &Figure::default(),
-            door.host.cpus,
+            &door.host,
         ));
     }
     let first = figure(&door, &container).await?;
     if !req.query.flag_or("stream", true) {
         if req.query.flag("one-shot") {
-            return ok(&shown(
-                &container,
-                &first,
-                &Figure::default(),
-                door.host.cpus,
-            ));
+            return ok(&shown(&container, &first, &Figure::default(), &door.host));
         }
         tokio::time::sleep(STEP).await;
         let second = figure(&door, &container)
             .await
             .unwrap_or_else(|_| first.clone());
-        return ok(&shown(&container, &second, &first, door.host.cpus));
+        return ok(&shown(&container, &second, &first, &door.host));
     }
     let (sender, response) = stream("application/json");
     tokio::spawn(async move {
         let mut before = Figure::default();
         let mut now = first;
         loop {
-            let line = format!("{}\n", shown(&container, &now, &before, door.host.cpus));
+            let line = format!("{}\n", shown(&container, &now, &before, &door.host));
             if sender.send(line.into()).await.is_err() {
                 return;
             }
@@ -95,7 +90,7 @@ fn cpu(figure: &Figure, cpus: usize) -> Value {
     })
 }
 
-fn shown(container: &Container, now: &Figure, before: &Figure, cpus: usize) -> Value {
+fn shown(container: &Container, now: &Figure, before: &Figure, host: &Host) -> Value {
     let at = |figure: &Figure| -> String { Timestamp::rfc3339(figure.stats.at) };
     let stats = &now.stats;
     json!({
@@ -105,18 +100,19 @@ fn shown(container: &Container, now: &Figure, before: &Figure, cpus: usize) -> V
         "preread": at(before),
         "num_procs": 0,
         "pids_stats": { "current": stats.pids, "limit": stats.pids_limit },
-        "cpu_stats": cpu(now, cpus),
-        "precpu_stats": cpu(before, cpus),
+        "cpu_stats": cpu(now, host.cpus),
+        "precpu_stats": cpu(before, host.cpus),
         "memory_stats": {
             "usage": stats.memory_usage,
-            "limit": stats.memory_limit,
+            // Without a limit of its own the host's memory is the limit.
+            "limit": if stats.memory_limit == 0 { host.memory } else { stats.memory_limit },
             // Clients take the inactive file cache off; the names are those of cgroup v1 and v2.
             "stats": { "inactive_file": stats.memory_inactive_file, "total_inactive_file": stats.memory_inactive_file },
         },
         "blkio_stats": {
-            "io_service_bytes_recursive": null, "io_serviced_recursive": null, "io_queue_recursive": null,
-            "io_service_time_recursive": null, "io_wait_time_recursive": null, "io_merged_recursive": null,
-            "io_time_recursive": null, "sectors_recursive": null,
+            "io_service_bytes_recursive": [], "io_serviced_recursive": [], "io_queue_recursive": [],
+            "io_service_time_recursive": [], "io_wait_time_recursive": [], "io_merged_recursive": [],
+            "io_time_recursive": [], "sectors_recursive": [],
         },
         "storage_stats": {},
     })

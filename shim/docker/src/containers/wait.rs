@@ -18,13 +18,13 @@ pub(crate) async fn wait(door: Arc<DockerDoor>, req: Req) -> Answer {
     // Registered now, before the answer's head.
     let waiter = door.engine.wait_container(&container.id, condition)?;
     if req.version < ApiVersion::one(30) {
-        return ok(&shown(&waiter.await));
+        return ok(&shown(&waiter.await, condition));
     }
     let (sender, response) = stream("application/json");
     tokio::spawn(async move {
         tokio::select! {
             waited = waiter => {
-                let _ = sender.send(format!("{}\n", shown(&waited)).into()).await;
+                let _ = sender.send(format!("{}\n", shown(&waited, condition)).into()).await;
             }
             () = sender.closed() => {}
         }
@@ -43,10 +43,11 @@ fn condition(text: &str) -> Result<WaitCondition, Failure> {
     }
 }
 
-fn shown(waited: &Waited) -> Value {
+fn shown(waited: &Waited, condition: WaitCondition) -> Value {
     let code = waited.exit.as_ref().map_or(0, |exit| exit.code);
     let mut shown = json!({ "StatusCode": code });
-    if !waited.error.is_empty() {
+    // Who waits for the removal is told of a removal that failed only, not of a start that did.
+    if !waited.error.is_empty() && condition != WaitCondition::Removed {
         shown["Error"] = json!({ "Message": waited.error });
     }
     shown

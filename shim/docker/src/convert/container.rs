@@ -19,7 +19,7 @@ pub(crate) fn summary(
     version: ApiVersion,
 ) -> Value {
     let endpoints = endpoints(engine, container);
-    let ports = if container.state.is_live() {
+    let ports = if !endpoints.is_empty() {
         ports::as_list(&published(&endpoints), data.exposed())
     } else {
         Vec::new()

@@ -104,7 +104,10 @@ pub(crate) fn check(raw: &Value, config: &HostConfig) -> Result<(), Failure> {
 pub(crate) fn echo(raw: &Value, config: &HostConfig) -> Value {
     let mut all = defaults();
     for (option, value) in raw.as_object().into_iter().flatten() {
-        all.insert(option.clone(), value.clone());
+        // "No list given" is answered with the default list.
+        if !(value.is_null() && matches!(option.as_str(), "MaskedPaths" | "ReadonlyPaths")) {
+            all.insert(option.clone(), value.clone());
+        }
     }
     let mut set = |option: &str, value: Value| all.insert(option.to_owned(), value);
     let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
@@ -123,6 +126,11 @@ pub(crate) fn echo(raw: &Value, config: &HostConfig) -> Value {
         "LogConfig",
         json!({ "Type": or(&config.log_config.kind, "json-file"), "Config": config.log_config.config }),
     );
+    if config.privileged {
+        set("MaskedPaths", Value::Null);
+        set("ReadonlyPaths", Value::Null);
+    }
+    set("MemorySwappiness", Value::Null);
     set(
         "RestartPolicy",
         json!({ "Name": "no", "MaximumRetryCount": 0 }),
@@ -204,8 +212,7 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in() {
-        let raw =
-            json!({"Memory": 1000, "NetworkMode": "default", "PidsLimit": 0, "Binds": ["/a:/b"]});
+        let raw = json!({"Memory": 1000, "NetworkMode": "default", "PidsLimit": 0, "Binds": ["/a:/b"], "MaskedPaths": null});
         let echoed = echo(&raw, &body::read(raw.clone()).unwrap());
         for (option, value) in [
             ("Memory", json!(1000)),
@@ -214,6 +221,7 @@ mod tests {
             ("PidsLimit", Value::Null),
             ("Binds", json!(["/a:/b"])),
             ("CapAdd", Value::Null),
+            ("MaskedPaths", json!(super::super::security::MASKED)),
             ("IpcMode", json!("private")),
         ] {
             assert_eq!(echoed[option], value, "{option}");

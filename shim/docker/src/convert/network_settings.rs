@@ -89,11 +89,17 @@ pub(crate) fn settings(engine: &Engine, container: &Container, data: &DoorData) 
         .as_ref()
         .filter(|_| live)
         .map_or("", |run| run.sandbox.as_str());
+    // Only who has an address of its own has ports of its own.
+    let shown_ports = if endpoints.is_empty() {
+        json!({})
+    } else {
+        ports::as_map(&published(&endpoints), data.exposed())
+    };
     json!({
         "Bridge": "",
         "SandboxID": sandbox,
         "SandboxKey": "",
-        "Ports": if live { ports::as_map(&published(&endpoints), data.exposed()) } else { json!({}) },
+        "Ports": shown_ports,
         "HairpinMode": false,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,

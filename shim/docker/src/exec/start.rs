@@ -56,20 +56,16 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             tokio::spawn(hijack.pump(Some(attached), streams.stdin, Bytes::new(), ended));
             Ok(answer)
         }
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
+            Err(error.into())
+        }
         // Docker has taken the connection over by then: the text is output, and the code is in the exec's inspect.
-        Err(error)
-            if matches!(
-                error.kind,
-                ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
-            ) =>
-        {
-            let failure = refused(error, STARTING, &program);
-            let text = format!("{}\r\n", failure.message);
+        Err(error) => {
+            let text = format!("{}\r\n", refused(error, STARTING, &program).message);
             let answer = hijack.answer();
             let first = frame::output(terminal, false, text.into_bytes());
             tokio::spawn(hijack.pump(None, false, first, async {}));
             Ok(answer)
         }
-        Err(error) => Err(error.into()),
     }
 }

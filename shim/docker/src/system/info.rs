@@ -106,8 +106,8 @@ fn fixed() -> Value {
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
             "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"],
-            "IndexConfigs": { "docker.io": { "Name": "docker.io", "Mirrors": null, "Secure": true, "Official": true } },
-            "Mirrors": null,
+            "IndexConfigs": { "docker.io": { "Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true } },
+            "Mirrors": [],
         },
         "GenericResources": null,
         "HttpProxy": "",

@@ -47,7 +47,7 @@ fn a_plain_create() {
     assert_eq!(data.config["ExposedPorts"], json!({"99/tcp": {}}));
     assert_eq!(data.config["Volumes"], Value::Null);
     assert_eq!(data.host_config["NetworkMode"], "bridge");
-    assert_eq!(data.host_config["MemorySwappiness"], -1);
+    assert_eq!(data.host_config["MemorySwappiness"], Value::Null);
     assert_eq!(data.networks.keys().collect::<Vec<_>>(), ["bridge"]);
 }
 
