@@ -43,6 +43,7 @@ pub struct Node {
     dir: TempDir,
     options: Options,
     daemon: Option<Child>,
+    finished: bool,
 }
 
 impl Node {
@@ -87,6 +88,7 @@ impl Node {
             dir,
             options,
             daemon: None,
+            finished: false,
         };
         std::fs::write(node.config(), node.config_text()).context("write the config")?;
         Ok(node)
@@ -325,7 +327,9 @@ impl Node {
         if gone.is_err() {
             bail!("left behind:\n{}\n{}", left.join("\n"), self.log_tail());
         }
-        self.stop()
+        self.stop()?;
+        self.finished = true;
+        Ok(())
     }
 
     fn clear(&self) -> Result<()> {
@@ -348,8 +352,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- end of the daemon's log\n{}", self.log_tail());
+        if !self.finished {
+            eprintln!("--- end of the daemon's log\n{}\n---", self.log_tail());
         }
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();

@@ -12,6 +12,7 @@ mod suite {
     pub(crate) mod docker_life;
     pub(crate) mod docker_objects;
     pub(crate) mod docker_run;
+    pub(crate) mod leaving;
     pub(crate) mod plugins;
     pub(crate) mod registry;
     pub(crate) mod survive;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         suite::cri_pod::cases(),
         suite::both_doors::cases(),
         suite::survive::cases(),
+        suite::leaving::cases(),
         suite::bad_input::cases(),
         suite::plugins::cases(),
         suite::conformance::cases(),

@@ -169,11 +169,13 @@ fn a_pod_outlives_the_daemon() -> Result<()> {
     )?;
     node.restart()?;
     let api = node.cri()?;
-    let status = api.status(&id)?;
-    ensure!(
-        status.state() == ContainerState::ContainerExited && status.exit_code == 23,
-        "{status:?}"
-    );
+    // The supervisor may be on its way to say so; it is a matter of moments.
+    let status = wait::some("the exit to be told", Duration::from_secs(5), || {
+        api.status(&id)
+            .ok()
+            .filter(|s| s.state() == ContainerState::ContainerExited)
+    })?;
+    ensure!(status.exit_code == 23, "{status:?}");
     let text: String = log()
         .lines()
         .map(|l| l.splitn(4, ' ').nth(3).unwrap_or("?").to_owned() + "\n")

@@ -66,11 +66,13 @@ async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<
         .iter()
         .any(|task| task.state != TaskState::Created);
     let half_made = sandbox.state == State::Created && (sandbox.pod.is_some() || !let_go);
-    if half_made {
-        // The answer was never given; the caller will ask again and is better off with a whole one.
+    // Half made: the answer was never given; the caller will ask again and is better off with a whole one.
+    // Over: the exit was recorded, but the daemon was killed before it had freed what the run held. The supervisor
+    // will not tell that exit again.
+    if half_made || is_over(inner, sandbox) {
         let call = inner.call(DRIVER_TIMEOUT);
         if let Err(error) = handle.shutdown(&call).await {
-            tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a half-made sandbox");
+            tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a sandbox without a run");
         }
         return bury(inner, sandbox, None).await;
     }
@@ -107,6 +109,17 @@ async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<
         events,
     }));
     Ok(())
+}
+
+/// Whether a stand-alone container's sandbox has outlived its one run.
+fn is_over(inner: &Inner, sandbox: &Sandbox) -> bool {
+    let Some(id) = &sandbox.container else {
+        return false;
+    };
+    inner.container(id).map_or(true, |container| {
+        let run = container.run.as_ref();
+        run.is_none_or(|run| run.sandbox != sandbox.id || run.exit.is_some())
+    })
 }
 
 /// A supervisor that is alive but cannot be reached: never shown as exited.
