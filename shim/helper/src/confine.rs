@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use gantry_files::{Error, Result};
 use gantry_sys::caps::{self, Caps};
 use gantry_sys::process;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 
 /// Address space: decoder windows (128 MiB for zstd), buffers and paths remembered for whiteouts.
@@ -21,6 +23,9 @@ pub(crate) fn enter(cgroups: &[PathBuf]) -> Result<()> {
             .map_err(|e| io(format!("join the cgroup {}", file.display()), e))?;
     }
     process::cloexec_from(3).map_err(sys)?;
+    // gantryd may be killed at any moment, and the next one removes what it finds half-made: nobody may still write.
+    // (The thread that started us is one of the runtime's, which live as long as gantryd.)
+    set_pdeathsig(Signal::SIGKILL).map_err(|e| io("ask to end with gantryd".into(), e.into()))?;
     // Modes come from the archive.
     umask(Mode::empty());
     limit(Resource::RLIMIT_CORE, 0)?;
@@ -41,9 +46,13 @@ const KEPT: [&str; 6] = [
 /// Second step: only what placing files needs, and no way back. Before any thread is made: they inherit.
 pub(crate) fn drop_privileges() -> Result<()> {
     let kept = caps::parse(KEPT).map_err(sys)?;
+    let held = caps::get().map_err(sys)?;
     caps::set_ambient(0).map_err(sys)?;
-    caps::limit_bounding(kept).map_err(sys)?;
-    let permitted = caps::get().map_err(sys)?.permitted & kept;
+    // Without this capability the bounding set can't shrink; it matters only to an exec, and none follows.
+    if held.effective & caps::parse(["SETPCAP"]).map_err(sys)? != 0 {
+        caps::limit_bounding(kept).map_err(sys)?;
+    }
+    let permitted = held.permitted & kept;
     caps::set(Caps {
         effective: permitted,
         permitted,

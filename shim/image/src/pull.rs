@@ -1,7 +1,7 @@
 //! Pulling: documents first, then layers in parallel, each blob once at a time, then unpacking.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use gantry_model::call::Call;
@@ -42,6 +42,7 @@ pub(crate) async fn pull(
 ) -> Result<Desc> {
     let name = Reference::parse_tagged(reference).map_err(|e| Error::invalid(e.to_string()))?;
     let repository = Repository::new(&name, auth, &inner.config.plain_http)?;
+    let progress = &quiet_about_known(progress);
     let pull = Pull {
         inner,
         repository,
@@ -181,7 +182,9 @@ impl Pull<'_> {
             .collect();
         for layer in &layers {
             self.lease.hold(&layer.digest);
-            (self.progress)(Progress::Waiting(layer.digest.to_string()));
+            if !self.there(layer).await? {
+                (self.progress)(Progress::Waiting(layer.digest.to_string()));
+            }
         }
         let downloads: Vec<_> = layers.into_iter().map(|layer| self.layer(layer)).collect();
         stream::iter(downloads)
@@ -205,6 +208,15 @@ impl Pull<'_> {
         self.blob(layer, true).await?;
         (self.progress)(Progress::Downloaded(layer.digest.to_string()));
         Ok(())
+    }
+
+    async fn there(&self, layer: &Desc) -> Result<bool> {
+        let digest = layer.digest.clone();
+        let size = self
+            .inner
+            .blocking(move |inner| inner.content.size(&digest))
+            .await?;
+        Ok(size == Some(layer.size))
     }
 
     async fn blob(&self, desc: &Desc, tell: bool) -> Result<()> {
@@ -264,6 +276,24 @@ impl Pull<'_> {
             })
             .await
     }
+}
+
+/// A layer that was there, unpacked and all, is not called complete as if it had come now; a layer that an image has
+/// twice is told once.
+fn quiet_about_known(progress: &ProgressSink) -> ProgressSink {
+    let known = Mutex::new(HashSet::new());
+    let progress = Arc::clone(progress);
+    Arc::new(move |step| {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &step {
+            Progress::Exists(digest) => drop(known.insert(digest.clone())),
+            Progress::Extracting { digest, .. } => drop(known.remove(digest)),
+            Progress::Complete(digest) if !known.insert(digest.clone()) => return,
+            _ => {}
+        }
+        drop(known);
+        progress(step);
+    })
 }
 
 /// The type a document gives itself, the one it was announced with, or the one its shape has.

@@ -167,6 +167,11 @@ async fn an_image_arrives_and_a_second_pull_asks_for_no_blob() {
         target.digest
     );
     assert_eq!(registry.seen("/blobs/"), blobs);
+    let again = service.told.lock().unwrap().split_off(told.len());
+    assert!(
+        again.iter().all(|step| matches!(step, Progress::Exists(_))),
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
