@@ -62,13 +62,14 @@ fn defaults(input: &Input<'_>) -> Vec<Mount> {
         mount("sysfs", "sysfs", "/sys", &sys),
         mount("cgroup", "cgroup", "/sys/fs/cgroup", &sys),
     ];
+    // A new mqueue shows the queues of the IPC namespace the mounter is in: the host's, too, where nobody mounted it.
+    list.push(mount(
+        "mqueue",
+        "mqueue",
+        "/dev/mqueue",
+        &["nosuid", "noexec", "nodev"],
+    ));
     if input.ipc == NamespaceMode::Host {
-        list.push(mount(
-            "bind",
-            "/dev/mqueue",
-            "/dev/mqueue",
-            &["rbind", "nosuid", "noexec", "nodev"],
-        ));
         list.push(mount(
             "bind",
             "/dev/shm",
@@ -82,12 +83,6 @@ fn defaults(input: &Input<'_>) -> Vec<Mount> {
             SHM
         };
         let size = format!("size={size}");
-        list.push(mount(
-            "mqueue",
-            "mqueue",
-            "/dev/mqueue",
-            &["nosuid", "noexec", "nodev"],
-        ));
         list.push(mount(
             "tmpfs",
             "shm",
