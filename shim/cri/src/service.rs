@@ -52,8 +52,23 @@ macro_rules! service {
     };
 }
 
-fn missing(rpc: &str) -> Status {
-    Status::unimplemented(format!("gantry does not serve the cri call {rpc} yet"))
+fn missing(method: &str) -> Status {
+    Status::unimplemented(format!(
+        "gantry does not serve the cri call {} yet",
+        rpc_name(method)
+    ))
+}
+
+/// `GetContainerEvents` of `get_container_events`: what people look for in CRI's own pages.
+fn rpc_name(method: &str) -> String {
+    method
+        .split('_')
+        .flat_map(|word| {
+            let mut letters = word.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            first.into_iter().chain(letters)
+        })
+        .collect()
 }
 
 service! {
@@ -109,4 +124,20 @@ service! {
     served remove_image(RemoveImageRequest) -> RemoveImageResponse = remove_image;
     served image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse = image_fs_info;
     absent stream_images: StreamImagesStream(StreamImagesRequest) -> StreamImagesResponse;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn a_missing_call_is_named_as_cri_names_it() {
+        let status = missing("get_container_events");
+        assert_eq!(status.code(), tonic::Code::Unimplemented);
+        assert!(
+            status.message().contains("GetContainerEvents"),
+            "{}",
+            status.message()
+        );
+    }
 }

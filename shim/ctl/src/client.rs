@@ -86,7 +86,8 @@ impl Client {
             .body(Full::new(body))
             .map_err(|e| failed(&e))?;
         sender.send_request(request).await.map_err(|e| {
-            if e.is_incomplete_message() || e.is_closed() || e.is_canceled() {
+            // Cut off before an answer: a refused peer sees a reset or an end, whichever comes first.
+            if !e.is_parse() && !e.is_user() {
                 Failure::Unreachable(format!(
                     "gantryd closed the connection on {} without an answer: it is stopping, or you are not root",
                     self.socket.display()

@@ -1,5 +1,7 @@
 //! A pod's configuration to the model's spec.
 
+use std::net::IpAddr;
+
 use gantry_cri_api::v1;
 use gantry_model::container::DnsConfig;
 use gantry_model::network::{Protocol, PublishedPort};
@@ -110,6 +112,12 @@ fn port(mapping: &v1::PortMapping) -> Result<Option<PublishedPort>> {
     if container_port == 0 {
         return Err(Error::invalid(format!(
             "port_mappings: host_port {host_port} has no container_port"
+        )));
+    }
+    if !mapping.host_ip.is_empty() && mapping.host_ip.parse::<IpAddr>().is_err() {
+        return Err(Error::invalid(format!(
+            "port_mappings: host_ip {:?} is no address",
+            mapping.host_ip
         )));
     }
     let protocol = match v1::Protocol::try_from(mapping.protocol) {

@@ -100,6 +100,18 @@ fn refuses_by_name() {
         (port(80, 0), "container_port"),
         (
             v1::PodSandboxConfig {
+                port_mappings: vec![v1::PortMapping {
+                    host_port: 80,
+                    container_port: 80,
+                    host_ip: "300.1.1.1".into(),
+                    ..Default::default()
+                }],
+                ..config()
+            },
+            "300.1.1.1",
+        ),
+        (
+            v1::PodSandboxConfig {
                 hostname: "x".repeat(65),
                 ..config()
             },
