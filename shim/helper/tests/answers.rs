@@ -14,8 +14,8 @@ fn helper(verb: &str, request: &Value) -> Output {
 }
 
 fn last_line(output: &Output) -> Value {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    serde_json::from_str(text.lines().last().expect("an answer")).unwrap()
+    let text = String::from_utf8(output.stdout.clone()).expect("JSON is UTF-8");
+    serde_json::from_str(text.lines().last().expect("an answer")).expect("answers are JSON")
 }
 
 #[test]
