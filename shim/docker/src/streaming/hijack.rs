@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use gantry_model::supervisor::{Attached, Input, Output};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::mpsc;
 
 use super::{Peer, frame, head};
@@ -21,6 +21,8 @@ use crate::response::AnswerBody;
 
 /// Bytes of stdin read at once.
 const CHUNK: usize = 32 << 10;
+/// Bytes of output kept for a client that does not read them yet.
+const MAX_BEHIND: usize = 4 << 20;
 
 /// A connection about to be taken over.
 pub(crate) struct Hijack {
@@ -79,16 +81,14 @@ impl Hijack {
         if !first.is_empty() && writer.write_all(&first).await.is_err() {
             return;
         }
-        if let Some(Attached { mut output, input }) = attached {
-            let terminal = self.terminal;
+        if let Some(Attached { output, input }) = attached {
             let out = async {
-                while let Some(Output { stderr, bytes }) = output.recv().await {
-                    let bytes = frame::output(terminal, stderr, bytes);
-                    if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
-                        return;
-                    }
+                if give_output(output, &mut writer, self.terminal)
+                    .await
+                    .is_ok()
+                {
+                    last.await;
                 }
-                last.await;
             };
             let inward = async {
                 take_input(reader, stdin.then_some(input)).await;
@@ -101,6 +101,32 @@ impl Hijack {
         }
         let _ = writer.shutdown().await;
     }
+}
+
+/// Writes output until it ends and all of it is written. A client that reads more slowly than its container writes is
+/// run ahead of by [`MAX_BEHIND`] bytes; then nothing more is taken, and the supervisor's patience with it begins to run.
+async fn give_output(
+    mut from: mpsc::Receiver<Output>,
+    to: &mut (impl AsyncWrite + Unpin),
+    terminal: bool,
+) -> std::io::Result<()> {
+    let mut queue = BytesMut::new();
+    let mut more = true;
+    while more || !queue.is_empty() {
+        tokio::select! {
+            piece = from.recv(), if more && queue.len() < MAX_BEHIND => match piece {
+                Some(Output { stderr, bytes }) => {
+                    queue.extend_from_slice(&frame::output(terminal, stderr, bytes));
+                }
+                None => more = false,
+            },
+            wrote = to.write(&queue), if !queue.is_empty() => match wrote? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                count => queue.advance(count),
+            },
+        }
+    }
+    to.flush().await
 }
 
 /// Reads what the client sends until it ends; hands it on if somebody wants it.

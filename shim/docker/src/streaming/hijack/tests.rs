@@ -161,3 +161,32 @@ async fn a_refused_takeover_leaves_the_connection_usable() {
     client.shutdown().await.unwrap();
     assert_eq!(rest(client).await, b"\x02\0\0\0\0\0\0\x05ready");
 }
+
+#[tokio::test]
+async fn a_slow_client_is_run_ahead_of_so_far_and_no_further() {
+    let (mut client, mut server) = tokio::io::duplex(1 << 10);
+    let (out, from) = mpsc::channel(1);
+    let give = tokio::spawn(async move { give_output(from, &mut server, true).await });
+    let piece = 64 << 10;
+    let mut given = 0;
+    // The writer stops taking when it is that far behind; a piece more waits in the channel.
+    while let Ok(sent) = tokio::time::timeout(
+        std::time::Duration::from_millis(200),
+        out.send(Output {
+            stderr: false,
+            bytes: vec![b'x'; piece],
+        }),
+    )
+    .await
+    {
+        sent.unwrap();
+        given += piece;
+        assert!(given <= MAX_BEHIND + 4 * piece, "kept without bound");
+    }
+    assert!(given >= MAX_BEHIND);
+    drop(out);
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.unwrap();
+    assert_eq!(all.len(), given, "nothing of what was taken is lost");
+    give.await.unwrap().unwrap();
+}
