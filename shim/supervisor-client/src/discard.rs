@@ -67,6 +67,7 @@ fn empty(cgroups: &[&str]) -> Result<bool> {
         let group =
             Group::at(&hierarchies, path, &["cpuset", "blkio", "hugetlb"]).map_err(failed)?;
         if group.kill().map_err(failed)? > 0 {
+            thaw_below(&hierarchies, &group);
             return Ok(false);
         }
         match group.remove() {
@@ -75,6 +76,27 @@ fn empty(cgroups: &[&str]) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// A container that was paused when its supervisor died: on v1 a frozen process does not die, and thawing the sandbox
+/// does not thaw what was frozen by itself. What cannot be thawed is seen by the caller, whose loop does not end.
+fn thaw_below(hierarchies: &Hierarchies, group: &Group) {
+    let Some(entries) = group
+        .dir("freezer")
+        .and_then(|dir| std::fs::read_dir(dir).ok())
+    else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let path = format!("{}/{}", group.path(), name.to_string_lossy());
+        if entry.file_type().is_ok_and(|t| t.is_dir())
+            && let Ok(child) = Group::at(hierarchies, &path, &[])
+        {
+            let _ = child.thaw();
+            thaw_below(hierarchies, &child);
+        }
+    }
 }
 
 fn gone(done: io::Result<()>, path: &std::path::Path) -> Result<()> {

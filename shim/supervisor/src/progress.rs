@@ -102,6 +102,7 @@ impl Supervisor {
         let task = self.tasks.get_mut(&key).expect("the caller has it");
         task.pending = None;
         task.phase = Phase::Running;
+        self.must_trim = true;
         task.started_at = gantry_logs::clock::now();
         let (pid, at) = (task.pid(), task.started_at);
         if let Role::Exec {

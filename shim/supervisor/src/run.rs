@@ -44,6 +44,10 @@ impl Supervisor {
             if self.must_move && self.connections.values().all(|c| !c.has_queue()) {
                 self.move_to_own_group();
             }
+            if std::mem::take(&mut self.must_trim) {
+                self.buffer = Vec::new();
+                gantry_sys::heap::trim();
+            }
             if self.is_over() {
                 self.leave();
                 return Ok(());

@@ -36,6 +36,8 @@ pub(crate) struct Supervisor {
     pub(crate) own: Option<Group>,
     /// Move to our own cgroup when there is time: it is on nobody's way.
     pub(crate) must_move: bool,
+    /// Configurations have come and gone: their memory is given back when there is time.
+    pub(crate) must_trim: bool,
     pub(crate) ports: Vec<OwnedFd>,
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) unmounts: Vec<Unmount>,
@@ -79,6 +81,7 @@ impl Supervisor {
             sandbox: None,
             own: None,
             must_move: false,
+            must_trim: false,
             ports: Vec::new(),
             tasks: BTreeMap::new(),
             unmounts: Vec::new(),

@@ -12,6 +12,7 @@ pub mod children;
 pub mod error;
 pub mod exe;
 pub mod fdpass;
+pub mod heap;
 pub mod lock;
 pub mod loopback;
 pub mod mount;
