@@ -1,6 +1,8 @@
 //! Rules of networks. Needs root: every endpoint gets a network namespace of its own, and what the driver says it made
 //! is looked for inside.
 
+mod ports;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use crate::bench::kept;
 use crate::{Bench, Case, Verdict, suite};
 
 pub(crate) fn cases() -> Vec<Case> {
-    suite! {
+    let own: Vec<Case> = suite! {
         "create is idempotent" => create_twice,
         "an option it does not know is refused" => unknown_option,
         "join makes what it says, and is idempotent" => join_twice,
@@ -24,7 +26,8 @@ pub(crate) fn cases() -> Vec<Case> {
         "leave is idempotent, also without the namespace" => leave,
         "delete is idempotent" => delete,
         "reconcile keeps what is known and removes what is not" => reconcile,
-    }
+    };
+    own.into_iter().chain(ports::cases()).collect()
 }
 
 /// A network of the case's own; deleted, with everything on it, when the case ends.
