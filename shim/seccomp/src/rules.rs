@@ -8,7 +8,7 @@ use crate::table::numbers;
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
 };
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// A profile that cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,13 @@ pub(crate) struct Decisions {
     pub(crate) runs: Vec<(u32, Decision)>,
 }
 
+/// What the rules read so far say about one call.
+#[derive(Debug, Clone, Default)]
+struct Call {
+    rules: Conditional,
+    always: Option<u32>,
+}
+
 /// SECCOMP_RET_ERRNO | ENOSYS.
 const NO_SUCH_CALL: u32 = 0x0005_0000 | 38;
 
@@ -83,32 +90,37 @@ impl Decisions {
     /// Of `arch` under `profile`.
     pub(crate) fn new(profile: &LinuxSeccomp, arch: Arch) -> Result<Self> {
         let table = numbers(arch).ok_or_else(|| Error::Architecture(arch.to_string()))?;
-        let by_name: BTreeMap<&str, u32> = table.into_iter().collect();
+        let last = table.iter().map(|(_, n)| *n as usize).max().unwrap_or(0);
+        let by_name: HashMap<&str, u32> = table.into_iter().collect();
         let default = action(profile.default_action(), profile.default_errno_ret())?;
-        let mut calls: BTreeMap<u32, (Conditional, Option<u32>)> = BTreeMap::new();
+        let mut calls: Vec<Option<Call>> = vec![None; last + 1];
         for rule in profile.syscalls().iter().flatten() {
             let value = action(rule.action(), rule.errno_ret())?;
             let sets = condition_sets(rule)?;
             for number in rule.names().iter().filter_map(|n| by_name.get(n.as_str())) {
-                let call = calls.entry(*number).or_default();
-                if value == default || call.1.is_some() {
+                let call = calls[*number as usize].get_or_insert_default();
+                if value == default || call.always.is_some() {
                     continue;
                 }
                 match &sets[..] {
-                    [] => call.1 = Some(value),
-                    sets => call.0.extend(sets.iter().map(|s| (s.clone(), value))),
+                    [] => call.always = Some(value),
+                    sets => call.rules.extend(sets.iter().map(|s| (s.clone(), value))),
                 }
             }
         }
-        let last = calls.keys().next_back().copied();
-        let decided = calls.into_iter().map(|(number, (rules, always))| {
-            let decision = match always {
+        let last = calls.iter().rposition(Option::is_some);
+        let last = last.and_then(|l| u32::try_from(l).ok());
+        let numbered = (0..)
+            .zip(calls)
+            .filter_map(|(number, call)| Some((number, call?)));
+        let decided = numbered.map(|(number, call)| {
+            let decision = match call.always {
                 Some(value) => Decision {
                     rules: Vec::new(),
                     otherwise: value,
                 },
                 None => Decision {
-                    rules,
+                    rules: call.rules,
                     otherwise: default,
                 },
             };
