@@ -26,6 +26,8 @@ struct State {
     /// Being freed by a `remove` or a `cleanup` of another thread.
     freeing: HashSet<PathBuf>,
     highest: u64,
+    /// Opening found folders that belong to no snapshot.
+    leftovers: bool,
 }
 
 impl State {
@@ -67,6 +69,7 @@ impl Store {
                 Found::Unreadable(error) => said.push(error.message),
             }
         }
+        state.leftovers = !disk.leftovers(&[])?.is_empty();
         let state = Mutex::new(state);
         Ok((Self { disk, state }, said))
     }
@@ -261,7 +264,15 @@ impl Store {
             removed
         };
         let freed = free(&removed);
-        self.state().freeing.remove(&removed);
+        let mut state = self.state();
+        state.freeing.remove(&removed);
+        let leftovers = std::mem::take(&mut state.leftovers);
+        drop(state);
+        if leftovers {
+            // What a process before this one was killed over: not at opening, which others wait
+            // for. Whoever removes has time, and a failure is found by the next cleanup.
+            let _ = self.cleanup();
+        }
         freed
     }
 

@@ -149,3 +149,15 @@ fn a_missing_ancestor_is_data_loss() {
         ErrorCode::DataLoss
     );
 }
+
+#[test]
+fn leftovers_go_with_the_first_removal() {
+    let root = tempfile::tempdir().unwrap();
+    let left = root.path().join("removed/8");
+    fs::create_dir_all(left.join("fs")).unwrap();
+    let store = open(root.path());
+    make(&store, Kind::Active, "c", None).unwrap();
+    assert!(fs::exists(&left).unwrap());
+    store.remove("c").unwrap();
+    assert!(!fs::exists(&left).unwrap());
+}
