@@ -84,6 +84,7 @@ impl PluginHost {
             store,
         });
         let entries = open::all(&shared, candidates);
+        sweep(&shared.store, &entries);
         let mut plugins = BTreeMap::new();
         for entry in entries {
             tell(&entry.info);
@@ -161,6 +162,38 @@ fn candidates(config: &HostConfig) -> Vec<Candidate> {
         }
     }
     all
+}
+
+/// Removes copies that no plugin uses any more: of older versions, of plugins taken away, of copying cut short.
+fn sweep(store: &Path, entries: &[Entry]) {
+    // One that was still opening when its time was over may yet be opened from its copy.
+    if entries
+        .iter()
+        .any(|entry| entry.info.loaded_from.is_empty())
+    {
+        return;
+    }
+    let Ok(folder) = std::fs::read_dir(store) else {
+        return;
+    };
+    for file in folder.flatten() {
+        let path = file.path();
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        let used = entries
+            .iter()
+            .any(|entry| Path::new(&entry.info.loaded_from) == path);
+        if (name.ends_with(".so") || name.starts_with(".new-")) && !used {
+            match std::fs::remove_file(&path) {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "removed a copy of a library that is not used")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove an old copy")
+                }
+            }
+        }
+    }
 }
 
 fn tell(info: &PluginInfo) {

@@ -53,7 +53,12 @@ impl Quarantine {
             window,
             crashes: Mutex::new(known.unwrap_or_default()),
         };
-        for left in left.iter().filter(|left| left.crashed) {
+        for left in left {
+            if !left.crashed {
+                let call = &left.what;
+                tracing::warn!(call, "in flight when the last daemon was killed");
+                continue;
+            }
             let mut words = left.what.splitn(3, ' ');
             let (plugin, sha256) = (
                 words.next().unwrap_or_default(),

@@ -135,6 +135,25 @@ async fn a_plugin_serves_until_its_file_is_taken_away() {
     assert!(host.list().is_empty());
 }
 
+#[test]
+fn copies_that_nobody_uses_are_removed() {
+    let place = Place::with(&[]);
+    let copies = || {
+        let all = std::fs::read_dir(place.0.path().join("root/plugins")).unwrap();
+        let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.ends_with(".so"))
+            .collect::<Vec<_>>()
+    };
+    place.load();
+    let old = copies();
+    assert_eq!(old.len(), 1);
+    compile::fixture(&place.plugins(), "fixture.so", &["OLD_MINOR"]);
+    place.load();
+    assert_eq!(copies().len(), 1);
+    assert_ne!(copies(), old);
+}
+
 #[tokio::test]
 async fn kinds_and_outcomes_reach_the_engine() {
     let place = Place::with(&["ERROR"]);

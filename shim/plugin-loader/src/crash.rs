@@ -1,8 +1,8 @@
 //! The mark on disk that names the calls in flight, and the handler that says which of them crashed.
 //!
 //! One file of fixed slots, one per thread in a call, written with one `pwrite` and no sync: it need survive the
-//! process, not the machine. A fault (SEGV, BUS, ILL, FPE, ABRT) on a thread inside a call flags that thread's slot
-//! and is then passed on; so `kill -9` of the daemon with calls in flight is not held against any plugin.
+//! process, not the machine. A fault (SEGV, BUS, ILL, FPE, ABRT, TRAP, SYS) on a thread inside a call flags that thread's
+//! slot and is then passed on, and so does a plugin that calls `exit`; so `kill -9` of the daemon with calls in flight is not held against any plugin.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -16,12 +16,14 @@ use std::sync::{Mutex, PoisonError};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
 const SLOT: u64 = 256;
-const SIGNALS: [Signal; 5] = [
+const SIGNALS: [Signal; 7] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
     Signal::SIGILL,
     Signal::SIGFPE,
     Signal::SIGABRT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
 ];
 
 /// First byte of a slot that is in use.
@@ -107,6 +109,10 @@ impl Mark {
             SaFlags::SA_ONSTACK | SaFlags::SA_SIGINFO,
             SigSet::empty(),
         );
+        // SAFETY: the handler only makes calls that are fit for a signal handler, let alone here.
+        if unsafe { libc::atexit(exits) } != 0 {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let mut previous = PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner);
         for signal in SIGNALS {
             // SAFETY: the handler only makes calls that signal-safety(7) allows.
@@ -177,17 +183,28 @@ impl Drop for Entered<'_> {
     }
 }
 
-extern "C" fn faulted(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    _context: *mut libc::c_void,
-) {
-    let offset = CURRENT.with(Cell::get);
+/// Somebody called `exit`: inside of a call that was the plugin, which must not.
+extern "C" fn exits() {
+    flag();
+}
+
+/// Flags this thread's slot, if it is in a call. Async-signal-safe.
+fn flag() {
+    // In `exit` the thread's locals may be gone already.
+    let offset = CURRENT.try_with(Cell::get).unwrap_or(-1);
     let file = FILE.load(Ordering::SeqCst);
     if offset >= 0 && file >= 0 {
         // SAFETY: pwrite(2) is async-signal-safe; the byte is static.
         unsafe { libc::pwrite(file, [CRASHED].as_ptr().cast(), 1, offset) };
     }
+}
+
+extern "C" fn faulted(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    flag();
     let Ok(signal) = Signal::try_from(signal) else {
         return;
     };

@@ -98,6 +98,19 @@ fn the_call_that_crashed_is_named_and_no_other() {
 }
 
 #[test]
+fn a_plugin_that_exits_is_named_too() {
+    let folder = tempfile::tempdir().unwrap();
+    compile::fixture(folder.path(), "f.so", &["CRASH"]);
+    let (status, left) = die(folder.path(), "unmount");
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        left.iter()
+            .any(|left| left.crashed && left.what == "volume/fixture unmount"),
+        "{left:?}"
+    );
+}
+
+#[test]
 fn a_process_killed_from_outside_blames_nobody() {
     let folder = tempfile::tempdir().unwrap();
     compile::fixture(folder.path(), "f.so", &[]);
