@@ -97,7 +97,9 @@ impl Supervisor {
             return;
         };
         let killed = task.kill_again.is_none();
-        if !(killed && task.stdio.is_drained()) && now < until {
+        // What a client holds up is not late; its own time limit is near.
+        let may_wait = now < until || task.stdio.is_held_up();
+        if !(killed && task.stdio.is_drained()) && may_wait {
             return;
         }
         task.kill_again = None;

@@ -220,7 +220,9 @@ impl Supervisor {
             if let Role::Exec { deadline, .. } = &task.role {
                 at(*deadline);
             }
-            if let Phase::Draining(until) = task.phase {
+            if let Phase::Draining(until) = task.phase
+                && !task.stdio.is_held_up()
+            {
                 at(Some(until));
             }
         }

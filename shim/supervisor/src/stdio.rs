@@ -122,7 +122,7 @@ impl Stdio {
 
     /// Descriptors to watch: outputs to read, input to write.
     pub(crate) fn output(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        if self.clients.values().any(Client::is_full) {
+        if self.is_held_up() {
             return None;
         }
         self.outputs[index].as_ref().map(AsFd::as_fd)
@@ -230,6 +230,11 @@ impl Stdio {
     /// The next moment [`Stdio::drop_late`] has work.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.clients.values().filter_map(Client::deadline).min()
+    }
+
+    /// A client's queue is full: output is not read now.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.clients.values().any(Client::is_full)
     }
 
     /// Both outputs have ended.
