@@ -13,6 +13,7 @@ mod suite {
     pub(crate) mod docker_objects;
     pub(crate) mod docker_run;
     pub(crate) mod leaving;
+    pub(crate) mod oci_bundle;
     pub(crate) mod plugins;
     pub(crate) mod registry;
     pub(crate) mod survive;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         suite::survive::cases(),
         suite::leaving::cases(),
         suite::bad_input::cases(),
+        suite::oci_bundle::cases(),
         suite::plugins::cases(),
         suite::conformance::cases(),
         suite::registry::cases(),
