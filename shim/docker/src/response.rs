@@ -1,6 +1,6 @@
 //! Answers: JSON, empty ones, streams, and errors as `{"message": …}`.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,14 +10,14 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::{Body, Frame};
+use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::status;
 
 /// Body of every answer.
-pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 /// What a handler gives back.
 pub(crate) type Answer = Result<Response<AnswerBody>, Failure>;
 
@@ -90,7 +90,11 @@ pub(crate) fn bytes(
     content_type: &'static str,
     body: Bytes,
 ) -> Response<AnswerBody> {
-    let mut response = Response::new(Full::new(body).boxed_unsync());
+    let mut response = Response::new(
+        Full::new(body)
+            .map_err(|never| match never {})
+            .boxed_unsync(),
+    );
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -98,9 +102,14 @@ pub(crate) fn bytes(
     response
 }
 
+/// A body without bytes.
+pub(crate) fn nothing() -> AnswerBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
 /// No body.
 pub(crate) fn empty(status: StatusCode) -> Response<AnswerBody> {
-    let mut response = Response::new(Empty::new().boxed_unsync());
+    let mut response = Response::new(nothing());
     *response.status_mut() = status;
     response
 }
@@ -132,14 +141,83 @@ struct Pieces(mpsc::Receiver<Bytes>);
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.0
             .poll_recv(cx)
             .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// A body that breaks off when the door closes: its client sees a cut, never an end that looks like success.
+pub(crate) struct CutOff<F> {
+    inner: AnswerBody,
+    closed: Pin<Box<F>>,
+}
+
+impl<F> CutOff<F> {
+    /// This body, cut off when the future ends before it.
+    pub(crate) fn new(inner: AnswerBody, closed: F) -> Self {
+        Self {
+            inner,
+            closed: Box::pin(closed),
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Body for CutOff<F> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Pending => self
+                .closed
+                .as_mut()
+                .poll(cx)
+                .map(|()| Some(Err(io::ErrorKind::ConnectionAborted.into()))),
+            ready => ready,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_cut_off_and_never_ended() {
+        let (sender, response) = stream("application/json");
+        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let mut body = CutOff::new(response.into_body(), async { drop(closed.await) });
+        sender.send(Bytes::from_static(b"line")).await.unwrap();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(&frame.into_data().unwrap()[..], b"line");
+        drop(close);
+        assert!(body.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_whole_goes_out_whole() {
+        let whole = json(StatusCode::OK, &json!({"a": 1}));
+        let body = CutOff::new(whole.into_body(), std::future::ready(()));
+        assert_eq!(body.size_hint().exact(), Some(8));
+        let bytes = body.collect().await.unwrap().to_bytes();
+        assert_eq!(&bytes[..], b"{\"a\":1}\n");
     }
 }

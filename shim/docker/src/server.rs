@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::DockerConfig;
 use crate::door::DockerDoor;
-use crate::response::AnswerBody;
+use crate::response::{AnswerBody, CutOff};
 use crate::route;
 use crate::streaming::{Peer, SharedStream, Tap};
 use crate::version::NEWEST;
@@ -68,11 +68,20 @@ async fn connection<I>(
     io: I,
     peer: Arc<dyn Peer>,
     door: Arc<DockerDoor>,
-    mut closed: watch::Receiver<bool>,
+    closed: watch::Receiver<bool>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| answer(Arc::clone(&door), Arc::clone(&peer), request));
+    let service = service_fn(|request| {
+        let answered = answer(Arc::clone(&door), Arc::clone(&peer), request);
+        let mut closed = closed.clone();
+        async move {
+            let response = answered.await?;
+            let closing = async move { drop(closed.wait_for(|closed| *closed).await) };
+            Ok::<_, Infallible>(response.map(|body| CutOff::new(body, closing)))
+        }
+    });
+    let mut closed = closed.clone();
     let connection = http1::Builder::new()
         .half_close(true)
         .max_buf_size(MAX_HEAD)

@@ -9,7 +9,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use gantry_model::supervisor::{Attached, Input, Output};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Peer, frame, head};
 use crate::request::Req;
-use crate::response::AnswerBody;
+use crate::response::{AnswerBody, nothing};
 
 /// Bytes of stdin read at once.
 const CHUNK: usize = 32 << 10;
@@ -53,7 +52,7 @@ impl Hijack {
     /// The answer that hands the connection over: 101, or for a client that did not ask for it what becomes 200 on its
     /// way out.
     pub(crate) fn answer(&self) -> Response<AnswerBody> {
-        let mut response = Response::new(Empty::new().boxed_unsync());
+        let mut response = Response::new(nothing());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
