@@ -10,8 +10,9 @@ use gantry_model::{Error, Result};
 use crate::Door;
 use crate::convert::lookup;
 
-/// Bytes kept of each stream; CRI says that what is over is dropped and the command goes on.
-const OUTPUT_MAX: usize = 16 << 20;
+/// Bytes kept of both streams together; CRI says that what is over is dropped and the command goes on. Clients take
+/// messages of 16 MiB, so a little is left for the rest of the answer.
+const OUTPUT_MAX: usize = (16 << 20) - 1024;
 
 pub(crate) async fn handle(door: &Door, request: ExecSyncRequest) -> Result<ExecSyncResponse> {
     let seconds = u64::try_from(request.timeout)
@@ -29,7 +30,7 @@ pub(crate) async fn handle(door: &Door, request: ExecSyncRequest) -> Result<Exec
         },
         ..ExecSpec::default()
     };
-    let output = door
+    let mut output = door
         .engine
         .run_exec(
             &container.id,
@@ -38,9 +39,40 @@ pub(crate) async fn handle(door: &Door, request: ExecSyncRequest) -> Result<Exec
             OUTPUT_MAX,
         )
         .await?;
+    fit(&mut output.stdout, &mut output.stderr, OUTPUT_MAX);
     Ok(ExecSyncResponse {
         stdout: output.stdout,
         stderr: output.stderr,
         exit_code: output.exit_code,
     })
+}
+
+/// Cuts the ends off until both fit together: each may have half, and what the other leaves.
+fn fit(stdout: &mut Vec<u8>, stderr: &mut Vec<u8>, max: usize) {
+    let half = max / 2;
+    let for_stdout = max - stderr.len().min(half);
+    stdout.truncate(for_stdout);
+    stderr.truncate(max - stdout.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn both_streams_fit_together() {
+        for (stdout, stderr, expected) in [
+            (3, 4, (3, 4)),
+            (100, 0, (10, 0)),
+            (0, 100, (0, 10)),
+            (100, 2, (8, 2)),
+            (2, 100, (2, 8)),
+            (100, 100, (5, 5)),
+            (6, 6, (5, 5)),
+        ] {
+            let (mut one, mut two) = (vec![0; stdout], vec![0; stderr]);
+            fit(&mut one, &mut two, 10);
+            assert_eq!((one.len(), two.len()), expected, "{stdout} {stderr}");
+        }
+    }
 }
