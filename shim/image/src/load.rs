@@ -13,6 +13,7 @@ use gantry_model::call::Call;
 use gantry_model::image::{ByteStream, Loaded, Progress, ProgressSink};
 use gantry_model::{Error, Result};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::document::Desc;
 use crate::flight::Lease;
@@ -37,7 +38,12 @@ pub(crate) async fn load(
     lease: &Lease,
     progress: &ProgressSink,
 ) -> Result<Vec<Loaded>> {
-    let parts = bounded(call, "load", receive(inner, archive)).await?;
+    let parts = bounded(
+        call,
+        "load",
+        receive(inner, archive).instrument(tracing::info_span!("receive archive")),
+    )
+    .await?;
     for digest in parts.digests() {
         lease.hold(digest);
     }

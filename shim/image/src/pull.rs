@@ -9,6 +9,7 @@ use gantry_model::digest::Digest;
 use gantry_model::image::{Progress, ProgressSink, RegistryAuth};
 use gantry_model::reference::{DEFAULT_TAG, Reference};
 use gantry_model::{Error, ErrorKind, Result};
+use tracing::Instrument;
 
 use crate::content::sha256;
 use crate::document::{
@@ -222,7 +223,9 @@ impl Pull<'_> {
     async fn blob(&self, desc: &Desc, tell: bool) -> Result<()> {
         let mut tried = 1;
         loop {
-            match self.download(desc, tell).await {
+            let span =
+                tracing::info_span!("download blob", digest = %desc.digest, bytes = desc.size);
+            match self.download(desc, tell).instrument(span).await {
                 Err(e) if e.kind == ErrorKind::Unavailable && tried < TRIES => {
                     tracing::info!(digest = %desc.digest, error = %e, "downloading again");
                     tried += 1;

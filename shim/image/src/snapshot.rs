@@ -7,6 +7,7 @@ use gantry_model::digest::Digest;
 use gantry_model::driver::{SnapshotKind, Snapshotter};
 use gantry_model::image::{Progress, ProgressSink};
 use gantry_model::{Error, ErrorKind, Result};
+use tracing::Instrument;
 
 use crate::document::{Desc, chain_ids};
 use crate::flight::Lease;
@@ -86,7 +87,11 @@ async fn make(
     let doing = |e: Error| e.context(format!("unpack layer {}", layer.blob.digest));
     // Whatever a killed daemon left under this key is a part of a layer.
     driver.remove(call, &key).await.map_err(doing)?;
-    let made = fill(inner, call, driver, layer, &key, progress).await;
+    let span =
+        tracing::info_span!("unpack layer", digest = %layer.blob.digest, bytes = layer.blob.size);
+    let made = fill(inner, call, driver, layer, &key, progress)
+        .instrument(span)
+        .await;
     let done = match made {
         Ok(found) => driver
             .commit(call, &key, layer.chain.as_str())
