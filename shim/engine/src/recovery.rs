@@ -47,6 +47,7 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
     }
     half_made(inner, &operations).await?;
     removals(inner);
+    leftovers(inner);
     Inner::collect_soon(inner);
     Ok(())
 }
@@ -349,6 +350,22 @@ async fn half_made(inner: &Arc<Inner>, operations: &[Operation]) -> Result<()> {
         inner.ledger.write(change).await?;
     }
     Ok(())
+}
+
+/// What the snapshotter holds of snapshots that were never whole goes, beside everything else.
+fn leftovers(inner: &Arc<Inner>) {
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        let name = &inner.config.snapshotter;
+        let call = inner.call(DRIVER_TIMEOUT);
+        let result = match inner.drivers.snapshotter(name) {
+            Ok(driver) => driver.cleanup(&call).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::warn!(snapshotter = name, %error, "clearing away leftovers");
+        }
+    });
 }
 
 /// Removals that were cut off go on.
