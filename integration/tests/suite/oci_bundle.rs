@@ -65,7 +65,7 @@ impl Bundle {
 
     fn oci(&self, args: &[&str]) -> Result<Output> {
         let mut config = self.config.clone();
-        config["linux"]["cgroupsPath"] = json!(format!("gantry-test/{}", self.id));
+        config["linux"]["cgroupsPath"] = json!(format!("gantry-test-{}", self.id));
         std::fs::write(
             self.dir.path().join("bundle/config.json"),
             config.to_string(),

@@ -10,7 +10,6 @@ pub mod caps;
 pub mod cgroup;
 pub mod children;
 pub mod error;
-pub mod exe;
 pub mod fdpass;
 pub mod heap;
 pub mod lock;

@@ -50,7 +50,7 @@ impl Bundle {
             .as_ref()
             .and_then(|l| l.cgroups_path().as_ref());
         let path = named.map_or_else(
-            || format!("gantry-oci/{id}"),
+            || format!("gantry-oci-{id}"),
             |p| p.to_string_lossy().into_owned(),
         );
         let extra = crate::limits(&spec)?.extra_controllers();
