@@ -201,11 +201,11 @@ fn enter_group(group: &Group, spec: &Spec) -> Result<()> {
     let limits = crate::limits(spec)?;
     group.create().kind(FailureKind::Cgroup)?;
     if group.version() == Version::V1 {
-        group.set(&limits).kind(FailureKind::Cgroup)?;
+        crate::resources::apply(group, &limits)?;
         return group.attach_self().kind(FailureKind::Cgroup);
     }
     group.attach_self().kind(FailureKind::Cgroup)?;
-    group.set(&limits).kind(FailureKind::Cgroup)
+    crate::resources::apply(group, &limits)
 }
 
 /// Enters what is joined and makes the cgroup namespace, whose root is the group just entered. Answers which

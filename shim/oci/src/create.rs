@@ -43,9 +43,7 @@ fn prepare_group(launch: &Launch<'_>) -> Result<Option<OwnedFd>> {
         return Ok(None);
     }
     group.create().kind(FailureKind::Cgroup)?;
-    group
-        .set(&crate::limits(launch.spec)?)
-        .kind(FailureKind::Cgroup)?;
+    crate::resources::apply(group, &crate::limits(launch.spec)?)?;
     group.open_v2().kind(FailureKind::Cgroup)
 }
 

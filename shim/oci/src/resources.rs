@@ -1,7 +1,8 @@
 //! `linux.resources` of a configuration as limits of a group.
 
-use crate::error::{LaunchError, Result};
-use gantry_sys::cgroup::{DeviceKind, DeviceRule, Limits};
+use crate::error::{FailureKind, LaunchError, Result};
+use gantry_sys::cgroup::{DeviceKind, DeviceRule, Group, Limits};
+use nix::errno::Errno;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources, Spec};
 
 /// The limits a configuration asks for. Its extra controllers are what [`gantry_sys::cgroup::Group::at`] wants.
@@ -119,6 +120,26 @@ fn device_rule(d: &LinuxDeviceCgroup) -> Result<DeviceRule> {
         read: access.contains('r'),
         write: access.contains('w'),
         mknod: access.contains('m'),
+    })
+}
+
+/// Sets a group's limits. A value the kernel does not take (a processor that is not there, more than the parent has) is
+/// the configuration's mistake and not the host's.
+pub(crate) fn apply(group: &Group, limits: &Limits) -> Result<()> {
+    group.set(limits).map_err(|e| {
+        let impossible = matches!(
+            e.errno(),
+            Errno::EINVAL | Errno::ERANGE | Errno::EACCES | Errno::ENOSPC | Errno::EOVERFLOW
+        );
+        LaunchError {
+            kind: if impossible {
+                FailureKind::InvalidSpec
+            } else {
+                FailureKind::Cgroup
+            },
+            message: format!("set the limits of the container: {e}"),
+            errno: e.errno() as i32,
+        }
     })
 }
 
