@@ -89,19 +89,16 @@ async fn connection<I>(
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
-        result = &mut connection => report(result),
+        result = &mut connection => if let Err(error) = result {
+            tracing::debug!(%error, "a connection on the docker socket ended");
+            peer.read_away().await;
+        },
         // A client that half-closed is still served, one that is gone is not: streams it followed end here.
         () = peer.gone() => {}
         () = async { drop(closed.wait_for(|closed| *closed).await) } => {
             connection.as_mut().graceful_shutdown();
-            report(connection.await);
+            drop(connection.await);
         }
-    }
-}
-
-fn report(result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection on the docker socket ended");
     }
 }
 

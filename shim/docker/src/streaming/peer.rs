@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
 
 /// How often a half-closed connection is looked at. Readiness to write is level-triggered, so it cannot be awaited.
@@ -17,6 +17,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a client may take to read a head before it is sent more.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long and how much input is read away behind a request that was refused unread.
+const WIND_DOWN: Duration = Duration::from_millis(500);
+const MAX_AWAY: usize = 4 << 20;
 
 /// The other end of a connection.
 pub(crate) trait Peer: Send + Sync {
@@ -26,6 +30,10 @@ pub(crate) trait Peer: Send + Sync {
     /// Ends when the client has read all that was sent, or after a while. Clients that read an answer's head through a
     /// buffer of their own and the rest beside it (docker-py) lose what comes together with the head.
     fn caught_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Reads away what the client still sends, for a while: closing a socket with unread input makes its other end lose
+    /// the answer that says what was wrong (a head that is too long, no HTTP at all).
+    fn read_away(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// A connected socket with many owners; it closes when the last one drops it.
@@ -62,6 +70,23 @@ impl Peer for SharedStream {
             {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        })
+    }
+
+    fn read_away(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let mut stream = self.clone();
+            let reading = async {
+                let mut buffer = vec![0; 16 << 10];
+                let mut left = MAX_AWAY;
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    left = left.saturating_sub(read);
+                    if left == 0 {
+                        return;
+                    }
+                }
+            };
+            drop(tokio::time::timeout(WIND_DOWN, reading).await);
         })
     }
 }
@@ -120,7 +145,7 @@ impl AsyncWrite for SharedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
     async fn a_half_closed_client_is_not_gone() {

@@ -22,6 +22,10 @@ impl Peer for Stays {
     fn caught_up(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
+
+    fn read_away(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A server whose `attach` echoes stdin as stdout in capitals after the word "ready" on stderr, until stdin ends; every
