@@ -1,6 +1,7 @@
 //! Mounts: what every container has, then what was asked, parents before children.
 
 use crate::input::{Bind, Input};
+use gantry_model::image::Origin;
 use gantry_model::supervisor::NamespaceMode;
 use gantry_model::{Error, Result};
 use oci_spec::runtime::{Mount, MountBuilder};
@@ -14,7 +15,7 @@ pub(crate) fn all(input: &Input<'_>) -> Result<Vec<Mount>> {
     let mut asked = input
         .binds
         .iter()
-        .map(convert)
+        .map(|bind| convert(bind, input.container.origin))
         .collect::<Result<Vec<_>>>()?;
     // A stable sort by depth: two at one place stay in the order they were asked.
     asked.sort_by_key(|m| m.destination().components().count());
@@ -93,7 +94,7 @@ fn defaults(input: &Input<'_>) -> Vec<Mount> {
     list
 }
 
-fn convert(bind: &Bind) -> Result<Mount> {
+fn convert(bind: &Bind, origin: Origin) -> Result<Mount> {
     let target = clean(&bind.target)?;
     let kind = if bind.kind.is_empty() {
         "bind"
@@ -103,6 +104,11 @@ fn convert(bind: &Bind) -> Result<Mount> {
     let mut options = bind.options.clone();
     if kind == "bind" && !options.iter().any(|o| o == "bind" || o == "rbind") {
         options.insert(0, "rbind".into());
+    }
+    // Docker's `ro` covers what is mounted below, too (since 25.0); CRI asks for that by a field of its own.
+    let has = |option: &str| options.iter().any(|o| o == option);
+    if kind == "bind" && origin == Origin::Docker && has("ro") && has("rbind") && !has("rro") {
+        options.push("rro".into());
     }
     let source = if bind.source.is_empty() {
         kind
@@ -156,16 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_without_a_word_is_recursive() {
+    fn a_bind_without_a_word_is_recursive_and_dockers_ro_covers_submounts() {
         let b = Bind {
             kind: "bind".into(),
             source: "/s".into(),
             target: "/t".into(),
             options: vec!["ro".into()],
         };
-        assert_eq!(
-            convert(&b).unwrap().options().clone().unwrap(),
-            ["rbind", "ro"]
-        );
+        let options = |origin| convert(&b, origin).unwrap().options().clone().unwrap();
+        assert_eq!(options(Origin::Docker), ["rbind", "ro", "rro"]);
+        assert_eq!(options(Origin::Cri), ["rbind", "ro"]);
     }
 }
