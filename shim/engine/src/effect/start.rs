@@ -244,8 +244,14 @@ async fn prepare(context: &Context, call: &Call, record: &mut Container) -> Resu
     let inner = &context.inner;
     let image = inner.images.details(&record.image).await?;
     let snapshotter = inner.drivers.snapshotter(&record.snapshotter)?;
-    let rootfs = snapshotter.mounts(call, record.id.as_str()).await?;
+    let mut rootfs = snapshotter.mounts(call, record.id.as_str()).await?;
     let volumes = volume::mount_all(inner, call, record, &rootfs).await?;
+    if record.spec.auto_remove {
+        // Its layer dies with the run: writing it out at the unmount would only make the exit wait for the disk.
+        for mount in rootfs.iter_mut().filter(|mount| mount.kind == "overlay") {
+            mount.options.push("volatile".to_owned());
+        }
+    }
     Ok(Prepared {
         rootfs,
         volumes,
