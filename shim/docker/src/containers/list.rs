@@ -176,6 +176,12 @@ fn fits(
 
 /// The filters on networks, volumes and ports.
 fn fits_parts(door: &DockerDoor, one: &Container, data: &DoorData, filters: &Filters) -> bool {
+    if ["network", "volume", "publish", "expose"]
+        .iter()
+        .all(|key| filters.get(key).is_none())
+    {
+        return true;
+    }
     let known = door.engine.networks();
     let network = |value: &str| {
         data.networks.keys().any(|name| {

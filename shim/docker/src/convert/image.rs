@@ -68,7 +68,7 @@ pub(crate) fn summary(view: &ImageView, version: ApiVersion) -> Value {
 }
 
 /// Everything of one image.
-pub(crate) fn inspected(view: &ImageView, version: ApiVersion) -> Value {
+pub(crate) fn inspected(view: &ImageView, snapshotter: &str, version: ApiVersion) -> Value {
     let (tags, digests) = names(view);
     let details = &view.details;
     let config = config(&details.config, version);
@@ -87,7 +87,7 @@ pub(crate) fn inspected(view: &ImageView, version: ApiVersion) -> Value {
         "Architecture": details.architecture,
         "Os": details.os,
         "Size": size(view),
-        "GraphDriver": { "Data": null, "Name": "overlayfs" },
+        "GraphDriver": { "Data": null, "Name": snapshotter },
         "RootFS": { "Type": "layers", "Layers": details.diff_ids },
         "Metadata": { "LastTagTime": last_tagged(view) },
     });

@@ -12,5 +12,6 @@ use crate::response::{Answer, ok};
 pub(crate) async fn inspect(door: Arc<DockerDoor>, req: Req) -> Answer {
     check_platform(req.query.text("platform"))?;
     let view = named(&door, req.id()).await?;
-    ok(&image::inspected(&view, req.version))
+    let snapshotter = door.engine.info().config.snapshotter;
+    ok(&image::inspected(&view, &snapshotter, req.version))
 }

@@ -20,10 +20,10 @@ use crate::streaming::lines;
 pub(crate) async fn load(door: Arc<DockerDoor>, req: Req) -> Answer {
     check_platform(req.query.text("platform"))?;
     let quiet = req.query.flag_or("quiet", true);
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(lines::QUEUE);
     let progress: ProgressSink = Arc::new(move |progress: Progress| {
         if !quiet && let Some(line) = pull::line(&progress) {
-            let _ = sender.send(line);
+            let _ = sender.try_send(line);
         }
     });
     let body = req.http.into_body();

@@ -30,14 +30,14 @@ pub(crate) async fn pull(door: Arc<DockerDoor>, req: Req) -> Answer {
         req.query.text("tag"),
     )?;
     let auth = auth(&req)?;
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(lines::QUEUE);
     // Said before the first thing that happens: a name the registry does not know gets a status of its own instead.
     let begun = Once::new();
     let opening = began(&reference);
     let progress: ProgressSink = Arc::new(move |progress: Progress| {
-        begun.call_once(|| drop(sender.send(opening.clone())));
+        begun.call_once(|| drop(sender.try_send(opening.clone())));
         if let Some(line) = line(&progress) {
-            let _ = sender.send(line);
+            let _ = sender.try_send(line);
         }
     });
     lines::answer(receiver, async move {

@@ -7,9 +7,12 @@ use tokio::sync::mpsc;
 
 use crate::response::{Answer, Failure, stream};
 
+/// Lines that wait for a client; what is over is dropped, the last lines never are.
+pub(crate) const QUEUE: usize = 1024;
+
 /// Runs the work beside the answer. Its lines come through the channel; when it fails before the first line, its
 /// failure is the answer, later it is the last line.
-pub(crate) async fn answer<F>(mut lines: mpsc::UnboundedReceiver<Value>, work: F) -> Answer
+pub(crate) async fn answer<F>(mut lines: mpsc::Receiver<Value>, work: F) -> Answer
 where
     F: Future<Output = Result<Vec<Value>, Failure>> + Send + 'static,
 {
@@ -64,7 +67,7 @@ fn line(value: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use super::answer;
+    use super::{QUEUE, answer};
     use crate::response::Failure;
     use http_body_util::BodyExt;
     use serde_json::json;
@@ -72,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_before_the_first_line_is_the_answer() {
-        let (_lines, receiver) = mpsc::unbounded_channel();
+        let (_lines, receiver) = mpsc::channel(QUEUE);
         let failure = answer(receiver, async { Err(Failure::bad_request("no")) })
             .await
             .unwrap_err();
@@ -81,12 +84,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_later_failure_is_the_last_line() {
-        let (lines, receiver) = mpsc::unbounded_channel();
-        lines.send(json!({"status": "one"})).unwrap();
+        let (lines, receiver) = mpsc::channel(QUEUE);
+        lines.try_send(json!({"status": "one"})).unwrap();
         let (go, went) = tokio::sync::oneshot::channel::<()>();
         let response = answer(receiver, async move {
             let _ = went.await;
-            let _ = lines.send(json!({"status": "two"}));
+            let _ = lines.try_send(json!({"status": "two"}));
             Err(Failure::bad_request("no"))
         })
         .await

@@ -51,6 +51,10 @@ impl Peer for SharedStream {
     fn gone(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             loop {
+                // Nothing to look at while the client neither sends nor closes: an idle connection wakes nobody.
+                if self.0.ready(Interest::READABLE).await.is_err() {
+                    return;
+                }
                 // First, too: a client that asks and goes away at once is still obeyed.
                 tokio::time::sleep(LOOK).await;
                 match self.0.ready(Interest::WRITABLE).await {
