@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use gantry_integration::node::Options;
 use gantry_integration::{Node, cases, paths};
 
@@ -10,7 +10,8 @@ cases![
     list_says_what_is_loaded,
     take_one_away,
     native_instead_of_overlay,
-    nothing_is_linked_in
+    nothing_is_linked_in,
+    a_panic_in_a_plugin_is_contained
 ];
 
 fn folder_without(node_dir: &Path, missing: &str) -> Result<()> {
@@ -114,5 +115,38 @@ fn nothing_is_linked_in() -> Result<()> {
     } else {
         ensure!(node.log().contains("overlay"), "{}", node.log());
     }
+    Ok(())
+}
+
+/// The build that is shipped must unwind: a panic then costs the plugin, not the daemon.
+fn a_panic_in_a_plugin_is_contained() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let plugins = scratch.path().join("plugins");
+    folder_without(&plugins, "")?;
+    let fixture = "libgantry_fixtures.so";
+    std::fs::copy(
+        paths::build().join("tools").join(fixture),
+        plugins.join(fixture),
+    )
+    .context("the plugin that panics: hack/build --tools")?;
+    let node = Node::start_with(Options {
+        plugins: Some(plugins),
+        ..Options::default()
+    })?;
+    let docker = node.docker();
+    let pid = node.pid();
+    docker.ok(&["volume", "create", "--driver", "panics", "fine"])?;
+    let panicked = docker.run(&["volume", "create", "--driver", "panics", "panic"])?;
+    ensure!(
+        panicked.code == 1 && panicked.err.contains("asked to panic"),
+        "{panicked:?}"
+    );
+    let refused = docker.run(&["volume", "create", "--driver", "panics", "later"])?;
+    ensure!(refused.code == 1, "{refused:?}");
+    let list = node.gantry(&["plugin", "list", "--json"])?.ok()?;
+    ensure!(list.contains("poisoned"), "{list}");
+    docker.ok(&["volume", "create", "other"])?;
+    docker.ok(&["volume", "rm", "other"])?;
+    ensure!(node.runs() && node.pid() == pid, "{}", node.log());
     Ok(())
 }
