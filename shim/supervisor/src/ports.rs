@@ -49,9 +49,9 @@ fn hold_one(port: &Port) -> Result<OwnedFd, WireError> {
         )));
     }
     take(kind, ip, port.port).map_err(|e| match e {
-        Errno::EADDRINUSE => {
-            WireError::conflict(format!("hold port {name}: address already in use"))
-        }
+        Errno::EADDRINUSE => WireError::conflict(format!(
+            "failed to bind host port {name}: address already in use"
+        )),
         Errno::EADDRNOTAVAIL => WireError::new(
             ErrorKind::FailedPrecondition,
             format!("hold port {name}: no such address on this host"),

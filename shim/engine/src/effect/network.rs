@@ -60,7 +60,11 @@ pub(crate) async fn join_all(
             .cloned()
             .collect();
         if !fixed.is_empty() {
-            handle.hold_ports(call, &fixed).await?;
+            let held = match taken(inner, &endpoint, &fixed) {
+                Some(text) => Err(Error::conflict(text)),
+                None => handle.hold_ports(call, &fixed).await,
+            };
+            held.map_err(|error| error.context(failed(inner, &endpoint)))?;
         }
         let driver = inner.drivers.network(&network.spec.driver)?;
         let made = driver
@@ -82,6 +86,46 @@ pub(crate) async fn join_all(
         joined.push(endpoint);
     }
     Ok(joined)
+}
+
+/// Docker's words for a port another of our endpoints has published.
+fn taken(inner: &Inner, endpoint: &Endpoint, wanted: &[PublishedPort]) -> Option<String> {
+    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
+    let clash = |have: &PublishedPort, want: &PublishedPort| {
+        have.protocol == want.protocol
+            && have.host_port == want.host_port
+            && (any(&have.host_ip) || any(&want.host_ip) || have.host_ip == want.host_ip)
+    };
+    let tables = inner.ledger.read();
+    let others = tables
+        .endpoints
+        .values()
+        .filter(|other| other.joined && other.sandbox != endpoint.sandbox);
+    let published: Vec<&PublishedPort> = others.flat_map(|other| &other.ports).collect();
+    let port = wanted
+        .iter()
+        .find(|want| published.iter().any(|have| clash(have, want)))?;
+    let ip = if port.host_ip.is_empty() {
+        "0.0.0.0"
+    } else {
+        &port.host_ip
+    };
+    Some(format!(
+        "Bind for {ip}:{} failed: port is already allocated",
+        port.host_port
+    ))
+}
+
+fn failed(inner: &Inner, endpoint: &Endpoint) -> String {
+    let container = container_of(inner, &endpoint.sandbox);
+    let name = container.map_or_else(
+        || endpoint.sandbox.short().to_owned(),
+        |container| container.name.clone(),
+    );
+    format!(
+        "driver failed programming external connectivity on endpoint {name} ({})",
+        endpoint.id
+    )
 }
 
 /// Disconnects a sandbox from everything it was ever recorded to be on, and forgets the endpoints that are free.
