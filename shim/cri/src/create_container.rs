@@ -40,7 +40,7 @@ pub(crate) async fn handle(
         .unwrap_or_default();
     let filter = seccomp::spec(&context).await?;
     let spec = container::spec(config, pod, filter, door.selinux)?;
-    let created = door
+    let id = door
         .engine
         .create_container(CreateContainer {
             origin: Origin::Cri,
@@ -51,10 +51,7 @@ pub(crate) async fn handle(
             door_data: door_data.write()?,
         })
         .await?;
-    for warning in &created.warnings {
-        tracing::warn!(container = %created.id, warning, "container was made with a warning");
-    }
     Ok(CreateContainerResponse {
-        container_id: created.id.to_string(),
+        container_id: id.to_string(),
     })
 }

@@ -22,7 +22,7 @@ mod signal;
 mod validate;
 mod wait;
 
-pub use api::container::{CreateContainer, Created, RemoveContainer, WaitCondition, Waited};
+pub use api::container::{CreateContainer, RemoveContainer, WaitCondition, Waited};
 pub use api::event::EventStream;
 pub use api::exec::{ExecOutput, ExecSpec, ExecView};
 pub use api::image::{ImageView, RemovedImage};

@@ -9,10 +9,7 @@ use gantry_model::{Error, Result};
 
 use crate::EngineConfig;
 
-/// The smallest memory limit under which a process can be started, in bytes.
-const MIN_MEMORY: i64 = 6 * 1024 * 1024;
-
-/// Answers warnings for the user.
+/// Refuses what makes no sense whatever the host.
 ///
 /// # Errors
 /// `InvalidArgument`, `Unimplemented`, each naming the option.
@@ -20,7 +17,7 @@ pub(crate) fn container(
     config: &EngineConfig,
     spec: &ContainerSpec,
     image: &ImageDetails,
-) -> Result<Vec<String>> {
+) -> Result<()> {
     handler(config, &spec.handler)?;
     if spec.init {
         return Err(Error::unimplemented(
@@ -49,11 +46,7 @@ pub(crate) fn container(
             spec.hostname
         )));
     }
-    let mut warnings = Vec::new();
-    if config.cgroup_version == 2 && spec.resources.memory_swap > 0 && spec.resources.memory == 0 {
-        warnings.push("a swap limit without a memory limit has no effect".to_owned());
-    }
-    Ok(warnings)
+    Ok(())
 }
 
 /// # Errors
@@ -91,47 +84,12 @@ fn command(spec: &ContainerSpec, image: &ImageDetails) -> Result<()> {
     Ok(())
 }
 
+/// What depends on the host; the rest is the runtime configuration's to refuse.
 fn resources(config: &EngineConfig, spec: &ContainerSpec) -> Result<()> {
-    let r = &spec.resources;
-    if r.memory != 0 && r.memory < MIN_MEMORY {
-        return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
-    }
-    if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
-        return Err(Error::invalid(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        ));
-    }
-    if r.memory > 0 && r.memory_reservation > r.memory {
-        return Err(Error::invalid(
-            "Minimum memory limit can not be less than memory reservation limit, see usage",
-        ));
-    }
-    let all = i64::from(config.cpus) * 1_000_000_000;
-    if r.nano_cpus < 0 || r.nano_cpus > all {
-        let cpus = config.cpus;
+    let cpus = config.cpus;
+    if spec.resources.nano_cpus > i64::from(cpus) * 1_000_000_000 {
         return Err(Error::invalid(format!(
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-        )));
-    }
-    if r.nano_cpus > 0 && (r.cpu_quota > 0 || r.cpu_period > 0) {
-        return Err(Error::invalid(
-            "Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set",
-        ));
-    }
-    if r.cpu_period != 0 && !(1_000..=1_000_000).contains(&r.cpu_period) {
-        return Err(Error::invalid(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
-        ));
-    }
-    if r.cpu_quota > 0 && r.cpu_quota < 1_000 {
-        return Err(Error::invalid(
-            "CPU cfs quota can not be less than 1ms (i.e. 1000)",
-        ));
-    }
-    if !(-1000..=1000).contains(&r.oom_score_adj) {
-        return Err(Error::invalid(format!(
-            "Invalid value {}, range for oom score adj is [-1000, 1000]",
-            r.oom_score_adj
         )));
     }
     Ok(())

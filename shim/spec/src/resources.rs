@@ -42,25 +42,31 @@ pub(crate) fn all(input: &Input<'_>) -> Result<LinuxResources> {
     Ok(made)
 }
 
+/// Docker's rules in Docker's words: both doors' users look these texts up.
 fn check(r: &Resources) -> Result<()> {
     /// Less could not even start a process.
     const LEAST: i64 = 6 << 20;
     if r.memory < 0 || (r.memory != 0 && r.memory < LEAST) {
-        return Err(Error::invalid("minimum memory limit allowed is 6MB"));
+        return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
     }
     if r.memory_swap > 0 && r.memory_swap < r.memory {
         return Err(Error::invalid(
-            "minimum memoryswap limit should be larger than memory limit, see usage",
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ));
+    }
+    if r.memory > 0 && r.memory_reservation > r.memory {
+        return Err(Error::invalid(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
         ));
     }
     if r.memory_swap > 0 && r.memory == 0 {
         return Err(Error::invalid(
-            "you should always set the Memory limit when using Memoryswap limit, see usage",
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
         ));
     }
     if r.nano_cpus < 0 || (r.nano_cpus > 0 && (r.cpu_quota > 0 || r.cpu_period > 0)) {
         return Err(Error::invalid(
-            "conflicting options: Nano CPUs and CPU period or quota cannot both be set",
+            "Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set",
         ));
     }
     if r.cpu_period != 0 && !(1_000..=1_000_000).contains(&r.cpu_period) {
@@ -75,7 +81,7 @@ fn check(r: &Resources) -> Result<()> {
     }
     if !(-1000..=1000).contains(&r.oom_score_adj) {
         let message = format!(
-            "invalid value {}, range for oom score adj is [-1000, 1000]",
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
             r.oom_score_adj
         );
         return Err(Error::invalid(message));

@@ -35,7 +35,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             )
         })?,
     };
-    let created = door
+    let id = door
         .engine
         .create_container(request)
         .await
@@ -43,7 +43,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             ErrorKind::Conflict | ErrorKind::AlreadyExists => taken(&door, &name, error),
             _ => error.into(),
         })?;
-    let body = json!({ "Id": created.id.as_str(), "Warnings": created.warnings });
+    let body = json!({ "Id": id.as_str(), "Warnings": [] });
     Ok(json(StatusCode::CREATED, &body))
 }
 

@@ -29,15 +29,6 @@ pub struct CreateContainer {
     pub door_data: String,
 }
 
-/// A container that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Created {
-    /// Its id.
-    pub id: ContainerId,
-    /// For the user.
-    pub warnings: Vec<String>,
-}
-
 /// How to remove a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoveContainer {
@@ -68,11 +59,11 @@ pub struct Waited {
 }
 
 impl Engine {
-    /// Makes a container.
+    /// Makes a container and answers its id.
     ///
     /// # Errors
     /// `NotFound` (image: text `No such image: …`, network, pod), `Conflict` (name), `InvalidArgument`.
-    pub async fn create_container(&self, request: CreateContainer) -> Result<Created> {
+    pub async fn create_container(&self, request: CreateContainer) -> Result<ContainerId> {
         let inner = std::sync::Arc::clone(&self.inner);
         // In a task of its own: a caller that goes away leaves nothing half done.
         crate::run_to_end(async move { crate::effect::create::run(&inner, request).await }).await

@@ -15,12 +15,12 @@ use gantry_model::{ContainerId, Error, Result};
 use super::{config, volume};
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
-use crate::{CreateContainer, CreateVolume, Created, names, validate};
+use crate::{CreateContainer, CreateVolume, names, validate};
 
-pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<Created> {
+pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<ContainerId> {
     let _content = inner.use_content().await;
     let (image_name, details) = crate::api::image::resolve(inner, &request.spec.image).await?;
-    let warnings = validate::container(&inner.config, &request.spec, &details)?;
+    validate::container(&inner.config, &request.spec, &details)?;
     let pod = match &request.pod {
         Some(pod) => Some(ready_pod(inner, pod)?),
         None => None,
@@ -34,7 +34,9 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
     };
     let _name = match take_name(inner, &request, &name).await? {
         Name::Taken(reservation) => reservation,
-        Name::Joined(id) => return Ok(Created { id, warnings }),
+        Name::Joined(id) => {
+            return Ok(id);
+        }
     };
     let record = record(
         inner,
@@ -71,7 +73,7 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
                 .container(record)
                 .with(Item::NoOperation(operation.id));
             inner.ledger.write(change).await?;
-            Ok(Created { id, warnings })
+            Ok(id)
         }
         Err(error) => {
             super::remove::unmake(inner, &call, &record).await?;
