@@ -59,7 +59,7 @@ async fn plugins(config: &Config, more: &[PathBuf], random_id: &str) -> Result<A
             .plugins
             .dirs
             .iter()
-            .filter(|dir| dir.exists())
+            .filter(|dir| dir.try_exists().unwrap_or(true))
             .map(|dir| (dir.clone(), Trust::Nothing)),
     );
     host.isolate = config.plugins.isolate.iter().cloned().collect();
@@ -123,7 +123,7 @@ fn beside_us(name: &str) -> Result<PathBuf> {
         .context("find our own binary")?
         .with_file_name(name);
     anyhow::ensure!(
-        path.exists(),
+        path.try_exists()?,
         "{} is missing: it belongs beside gantryd",
         path.display()
     );
