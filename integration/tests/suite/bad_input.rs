@@ -266,12 +266,7 @@ fn cri_says_what_is_wrong() -> Result<()> {
     let answer = api
         .wait(api.runtime().run_pod_sandbox(handler))
         .map(|r| r.pod_sandbox_id);
-    ensure!(
-        answer
-            .as_ref()
-            .is_err_and(|s| s.message().contains("nonesuch")),
-        "{answer:?}"
-    );
+    expect("handler", answer, Code::InvalidArgument, "nonesuch")?;
     let nothing = v1::RunPodSandboxRequest::default();
     let answer = api
         .wait(api.runtime().run_pod_sandbox(nothing))
