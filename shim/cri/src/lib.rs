@@ -4,7 +4,7 @@
 //! engine's words is in a container's `door_data`. Every option of a request is honoured, refused by name, or one that
 //! Kubernetes says a runtime may ignore (each such place says why).
 //!
-//! One file per RPC, named after it; [`convert`] holds what several share, [`status`] the one table from error kinds
+//! One file per RPC, named after it; `convert` holds what several share, `status` the one table from error kinds
 //! to gRPC codes.
 
 mod convert;
