@@ -1,6 +1,6 @@
 //! A plugin in a process of its own: the same library, the same calls, over a unix socket.
 //!
-//! Both ends are here, so that they cannot disagree: [`serve`] is the whole of the `gantry-plugin-runner` binary,
+//! Both ends are here, so that they cannot disagree: [`serve()`] is the whole of the `gantry-plugin-runner` binary,
 //! [`Runner`] is the host's side. A plugin that crashes takes its runner down and nothing else; one that does not return
 //! by its deadline and some grace is killed with it. The two are always of one build: no version is negotiated.
 //!
