@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod format;
 pub mod reader;
+#[cfg(test)]
+mod testing;
 pub mod writer;
 
 pub use format::{Entry, Format, Stream};

@@ -2,16 +2,10 @@
 
 use super::*;
 use crate::format::Stream;
+use crate::testing::place;
 use crate::writer::{LogWriter, Rotation};
 
 const T: i64 = 1_700_000_000_000_000_000;
-
-fn path(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("gantry-logs-r-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir.join("log")
-}
 
 fn lines(reader: &mut LogReader) -> Vec<String> {
     let mut out = Vec::new();
@@ -42,7 +36,7 @@ fn put(writer: &mut LogWriter, from: usize, to: usize) {
 
 #[test]
 fn a_log_that_was_never_written_is_empty_until_it_is() {
-    let path = path("none");
+    let path = place();
     let mut reader = LogReader::open(&path, Format::Cri, ReadOptions::default()).unwrap();
     assert!(reader.read_more().unwrap().is_empty());
     put(
@@ -55,7 +49,7 @@ fn a_log_that_was_never_written_is_empty_until_it_is() {
 
 #[test]
 fn since_until_and_tail() {
-    let path = path("window");
+    let path = place();
     let rotation = Rotation {
         max_size: 2000,
         max_files: 100,
@@ -94,7 +88,7 @@ fn since_until_and_tail() {
 
 #[test]
 fn following_goes_over_rotations_and_misses_nothing() {
-    let path = path("follow");
+    let path = place();
     let rotation = Rotation {
         max_size: 300,
         max_files: 50,
@@ -123,7 +117,7 @@ fn following_goes_over_rotations_and_misses_nothing() {
 #[test]
 fn a_line_being_written_is_not_given_out_before_it_is_whole() {
     use std::io::Write as _;
-    let path = path("torn");
+    let path = place();
     let mut file = std::fs::File::create(&path).unwrap();
     let mut reader = LogReader::open(&path, Format::Cri, ReadOptions::default()).unwrap();
     file.write_all(b"2024-02-29T12:34:56Z stdout F hal")
@@ -136,7 +130,7 @@ fn a_line_being_written_is_not_given_out_before_it_is_whole() {
 
 #[test]
 fn a_file_begun_anew_is_read_from_its_start() {
-    let path = path("trunc");
+    let path = place();
     let rotation = Rotation {
         max_size: 100,
         max_files: 1,

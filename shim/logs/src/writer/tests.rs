@@ -2,13 +2,7 @@
 
 use super::*;
 use crate::reader::{LogReader, ReadOptions};
-
-fn path(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("gantry-logs-w-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir.join("log")
-}
+use crate::testing::place;
 
 fn all(path: &Path, format: Format) -> Vec<(Stream, bool, Vec<u8>)> {
     let mut reader = LogReader::open(path, format, ReadOptions::default()).unwrap();
@@ -32,7 +26,7 @@ fn however_output_is_cut_the_lines_are_the_same() {
     let mut expected = None;
     for cut in [1, 7, 100, 4096, MAX_PIECE, MAX_PIECE + 1, text.len()] {
         for format in [Format::Cri, Format::JsonFile] {
-            let path = path(&format!("cut{cut}"));
+            let path = place();
             let mut writer = LogWriter::open(&path, format, Rotation::default()).unwrap();
             for piece in text.chunks(cut) {
                 writer.write(Stream::Stdout, piece).unwrap();
@@ -59,7 +53,7 @@ fn however_output_is_cut_the_lines_are_the_same() {
 
 #[test]
 fn streams_do_not_mix_in_one_line() {
-    let path = path("mix");
+    let path = place();
     let mut writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
     writer.write(Stream::Stdout, b"out").unwrap();
     writer.write(Stream::Stderr, b"err\n").unwrap();
@@ -75,7 +69,7 @@ fn streams_do_not_mix_in_one_line() {
 
 #[test]
 fn a_full_file_is_put_aside_and_the_oldest_goes() {
-    let path = path("rotate");
+    let path = place();
     let rotation = Rotation {
         max_size: 200,
         max_files: 3,
@@ -98,7 +92,7 @@ fn a_full_file_is_put_aside_and_the_oldest_goes() {
 
 #[test]
 fn reopening_makes_the_file_at_once() {
-    let path = path("reopen");
+    let path = place();
     let mut writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
     writer.write(Stream::Stdout, b"old\npart").unwrap();
     std::fs::rename(&path, path.with_extension("moved")).unwrap();
@@ -113,7 +107,7 @@ fn reopening_makes_the_file_at_once() {
 
 #[test]
 fn a_write_that_fails_loses_whole_lines_and_says_how_many() {
-    let path = path("full");
+    let path = place();
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let mut writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
     assert!(writer.write(Stream::Stdout, b"a\nb\n").is_err());
