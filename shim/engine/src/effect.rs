@@ -14,14 +14,21 @@ pub(crate) mod stop;
 pub(crate) mod volume;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_model::Result;
+use gantry_model::call::{Call, Cancel};
+use gantry_model::operation::{Operation, OperationKind};
 use gantry_model::supervisor::Supervisor;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::inner::Inner;
 use crate::owner::{Key, Message, Object, Pending, Wish};
+
+/// How long an operation on a container or a pod may take as a whole; then its cancel is said. A stop waits for its
+/// container as long as it was asked to and is not bounded by this.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What an effect works with.
 pub(crate) struct Context {
@@ -34,6 +41,17 @@ pub(crate) struct Context {
     pub(crate) patience: watch::Receiver<Instant>,
     /// Start: who wants to attach before it is let go.
     pub(crate) pending: Pending,
+    /// Said when the time is up or somebody wants the object gone.
+    pub(crate) cancel: Cancel,
+}
+
+impl Context {
+    /// The record of this effect's operation and the context of its calls.
+    pub(crate) fn operation(&self, kind: OperationKind, object: &str) -> (Operation, Call) {
+        let (operation, mut call) = self.inner.operation(kind, object, TIMEOUT);
+        call.cancel = self.cancel.clone();
+        (operation, call)
+    }
 }
 
 /// Runs the effect of a wish.

@@ -5,7 +5,7 @@
 //!
 //! | in progress | Start | Stop | Remove | Remove (force) | StopPod, RemovePod |
 //! |---|---|---|---|---|---|
-//! | Start | joins | waits its turn | refused: it runs | waits its turn | waits its turn |
+//! | Start | joins | waits its turn | refused: it runs | cancels it, waits its turn | waits its turn |
 //! | Stop | waits its turn | joins, the shorter time wins | refused: it runs | waits its turn, time now 0 | waits its turn |
 //! | Remove | refused | refused: it is going | joins | joins | waits its turn |
 //! | Pause | waits its turn | waits its turn | refused: it runs | waits its turn | waits its turn |
@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gantry_model::call::Cancel;
 use gantry_model::supervisor::{AttachStreams, Attached, Exit, Supervisor, SupervisorEvent};
 use gantry_model::{ContainerId, Result, SandboxId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -102,6 +103,8 @@ pub(crate) type Pending = Arc<Mutex<Vec<PendingAttach>>>;
 struct Active {
     wish: Wish,
     replies: Vec<Reply>,
+    /// Said when the time is up or somebody wants the object gone.
+    cancel: Cancel,
     /// Stop: when to lose patience.
     patience: watch::Sender<Instant>,
 }

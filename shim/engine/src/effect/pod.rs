@@ -1,7 +1,6 @@
 //! Pods: made with their network, stopped with all they hold, removed with their containers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gantry_model::call::Call;
 use gantry_model::event::Subject;
@@ -19,15 +18,12 @@ use crate::inner::Inner;
 use crate::owner::{Key, Live, Message};
 use crate::signal::SIGKILL;
 
-const TIMEOUT: Duration = Duration::from_secs(120);
-
 /// Makes the sandbox whose record (state `Created`) and endpoints are written already.
 pub(crate) async fn start(context: &Context) -> Result<()> {
     let inner = &context.inner;
     let sandbox = of(context)?;
     let pod = sandbox.pod.clone().unwrap_or_default();
-    let (operation, call) =
-        inner.operation(OperationKind::RunSandbox, sandbox.id.as_str(), TIMEOUT);
+    let (operation, call) = context.operation(OperationKind::RunSandbox, sandbox.id.as_str());
     inner
         .ledger
         .write(inner.change().with(Item::Operation(operation.clone())))
@@ -44,7 +40,8 @@ pub(crate) async fn start(context: &Context) -> Result<()> {
             inner.ledger.write(change.sandbox(up)).await
         }
         Err(error) => {
-            free(context, &call, &sandbox).await;
+            // A call of its own: the first one may be cancelled, undoing must not be.
+            free(context, &inner.call(super::TIMEOUT), &sandbox).await;
             inner
                 .host
                 .remove_dir(&inner.container_dir(sandbox.id.as_str()))
@@ -78,6 +75,7 @@ async fn bring_up(
     let _ = context.owner.send(Message::Up(live));
     let result = async {
         let endpoints = network::join_all(inner, call, endpoints, handle.as_ref()).await?;
+        call.cancel.check()?;
         let mut up = sandbox.clone();
         up.addresses = network::addresses(&endpoints);
         let dir = inner.container_dir(sandbox.id.as_str());
@@ -90,7 +88,7 @@ async fn bring_up(
     if result.is_err() {
         // Told first: its end is ours and no accident.
         let _ = context.owner.send(Message::Down);
-        if let Err(error) = handle.shutdown(call).await {
+        if let Err(error) = handle.shutdown(&inner.call(super::TIMEOUT)).await {
             tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a pod that was not made");
         }
     }
@@ -118,8 +116,7 @@ pub(crate) async fn stop(context: &Context) -> Result<()> {
     if sandbox.state == State::Exited {
         return Ok(());
     }
-    let (operation, call) =
-        inner.operation(OperationKind::StopSandbox, sandbox.id.as_str(), TIMEOUT);
+    let (operation, call) = context.operation(OperationKind::StopSandbox, sandbox.id.as_str());
     inner
         .ledger
         .write(inner.change().with(Item::Operation(operation.clone())))
@@ -166,8 +163,7 @@ pub(crate) async fn remove(context: &Context) -> Result<()> {
     let inner = &context.inner;
     stop(context).await?;
     let sandbox = of(context)?;
-    let (operation, call) =
-        inner.operation(OperationKind::RemoveSandbox, sandbox.id.as_str(), TIMEOUT);
+    let (operation, call) = context.operation(OperationKind::RemoveSandbox, sandbox.id.as_str());
     inner
         .ledger
         .write(inner.change().with(Item::Operation(operation.clone())))
@@ -184,6 +180,7 @@ pub(crate) async fn remove(context: &Context) -> Result<()> {
             handle: None,
             patience: context.patience.clone(),
             pending: Arc::clone(&context.pending),
+            cancel: context.cancel.clone(),
         };
         super::remove::run(&context, &container.id, how).await?;
     }
@@ -217,7 +214,7 @@ pub(crate) async fn lost(inner: &Arc<Inner>, id: &SandboxId) {
             tracing::error!(%container, %error, "waiting for a container whose supervisor died");
         }
     }
-    let call = inner.call(TIMEOUT);
+    let call = inner.call(super::TIMEOUT);
     network::leave_all(inner, &call, id).await;
     super::finish::discard(inner, &call, id, &sandbox.cgroup).await;
     let mut down = (*sandbox).clone();

@@ -1,7 +1,6 @@
 //! Starting a run: intent → supervisor, network, volumes, root file system → made and blocked → attached → go.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gantry_model::call::Call;
 use gantry_model::container::{Container, Run};
@@ -18,11 +17,8 @@ use tracing::Instrument;
 
 use super::{Context, config, files, network, volume};
 use crate::change::Item;
-use crate::inner::lock;
+use crate::inner::{DRIVER_TIMEOUT, lock};
 use crate::owner::{Live, Message};
-
-/// How long a start may take as a whole.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
     let container = context.inner.container(id)?;
@@ -44,11 +40,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
 /// A stand-alone container: its sandbox is made anew for this run.
 async fn alone(context: &Context, container: &Container) -> Result<()> {
     let inner = &context.inner;
-    let (operation, call) = inner.operation(
-        OperationKind::StartContainer,
-        container.id.as_str(),
-        TIMEOUT,
-    );
+    let (operation, call) = context.operation(OperationKind::StartContainer, container.id.as_str());
     let (sandbox, endpoints) = plan(context, container)?;
     let mut record = with_new_run(container, sandbox.id.clone());
     let mut intent = inner
@@ -90,7 +82,8 @@ async fn alone(context: &Context, container: &Container) -> Result<()> {
         }
         Err(error) => {
             let _ = context.owner.send(Message::Down);
-            undo.run(context, &call).await;
+            // A call of its own: the first one may be cancelled, undoing must not be.
+            undo.run(context, &inner.call(DRIVER_TIMEOUT)).await;
             let change =
                 failed_change(context, record, &error).with(Item::NoOperation(operation.id));
             inner
@@ -137,6 +130,7 @@ async fn bring_up(
     let (handle, events) = spawned?;
     undo.handle = Some(Arc::clone(&handle));
     let prepared = prepared?;
+    call.cancel.check()?;
     let joined = network::join_all(inner, call, endpoints, handle.as_ref())
         .instrument(tracing::info_span!("network"))
         .await?;
@@ -155,6 +149,8 @@ async fn bring_up(
     };
     let pid = create(context, call, record, made, handle.as_ref()).await?;
     set_pid(record, pid);
+    // The last moment at which nothing of the container has run yet.
+    call.cancel.check()?;
     handle.commit(call).await?;
     let _ = context.owner.send(Message::Up(live));
     let started_at = handle
@@ -173,11 +169,7 @@ async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Re
     if sandbox.state != State::Running {
         return Err(not_ready());
     }
-    let (operation, call) = inner.operation(
-        OperationKind::StartContainer,
-        container.id.as_str(),
-        TIMEOUT,
-    );
+    let (operation, call) = context.operation(OperationKind::StartContainer, container.id.as_str());
     let mut record = with_new_run(container, pod.clone());
     let intent = inner
         .change()
@@ -196,6 +188,7 @@ async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Re
         };
         let pid = create(context, &call, &record, made, handle.as_ref()).await?;
         set_pid(&mut record, pid);
+        call.cancel.check()?;
         handle.start(&call, &record.id).await
     }
     .await;
@@ -212,6 +205,7 @@ async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Re
                 .await
         }
         Err(error) => {
+            let call = inner.call(DRIVER_TIMEOUT);
             if let Err(delete) = handle.delete(&call, &record.id).await
                 && delete.kind != ErrorKind::NotFound
             {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gantry_model::call::Cancel;
 use gantry_model::supervisor::SupervisorEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -76,6 +77,9 @@ impl Owner {
                 if let Some(active) = &slot.active
                     && matches!(wish, Wish::Remove(how) if how.force)
                 {
+                    if active.wish == Wish::Start {
+                        active.cancel.cancel();
+                    }
                     hurry(
                         active,
                         Wish::Stop {
@@ -95,10 +99,12 @@ impl Owner {
         let slot = self.slots.entry(object.clone()).or_default();
         let (patience, patience_seen) = watch::channel(far());
         let pending = Arc::clone(&slot.pending);
+        let cancel = Cancel::default();
         let active = Active {
             wish,
             replies,
             patience,
+            cancel: cancel.clone(),
         };
         if let Wish::Stop { timeout } = wish {
             let timeout =
@@ -115,10 +121,11 @@ impl Owner {
             handle: self.live.as_ref().map(|live| Arc::clone(&live.handle)),
             patience: patience_seen,
             pending,
+            cancel,
         };
         let me = self.me.clone();
         tokio::spawn(async move {
-            let result = effect::run(&context, &object, wish).await;
+            let result = in_time(&context, &object, wish).await;
             let _ = me.send(Message::Finished { object, result });
         });
     }
@@ -186,6 +193,23 @@ impl Owner {
             self.wish(object.clone(), wish, reply);
         }
     }
+}
+
+/// Runs the effect to its end; when its time is up its cancel is said, and what it then answers counts.
+async fn in_time(
+    context: &effect::Context,
+    object: &Object,
+    wish: Wish,
+) -> gantry_model::Result<()> {
+    let mut work = std::pin::pin!(effect::run(context, object, wish));
+    if matches!(wish, Wish::Stop { .. }) {
+        return work.await;
+    }
+    tokio::select! {
+        result = &mut work => return result,
+        () = tokio::time::sleep(effect::TIMEOUT) => context.cancel.cancel(),
+    }
+    work.await
 }
 
 /// The shorter time wins.
