@@ -1,17 +1,22 @@
 //! Drivers are shared libraries: take one away and its driver is gone.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gantry_integration::node::Options;
-use gantry_integration::{Node, cases, paths};
+use gantry_integration::{Node, cases, paths, wait};
+
+#[path = "../../../plugins/fixtures/compile.rs"]
+mod compile;
 
 cases![
     list_says_what_is_loaded,
     take_one_away,
     native_instead_of_overlay,
     nothing_is_linked_in,
-    a_panic_in_a_plugin_is_contained
+    a_panic_in_a_plugin_is_contained,
+    a_start_that_goes_nowhere_is_cancelled
 ];
 
 fn folder_without(node_dir: &Path, missing: &str) -> Result<()> {
@@ -149,4 +154,38 @@ fn a_panic_in_a_plugin_is_contained() -> Result<()> {
     docker.ok(&["volume", "rm", "other"])?;
     ensure!(node.runs() && node.pid() == pid, "{}", node.log());
     Ok(())
+}
+
+/// Who removes a container by force does not wait for a start that goes nowhere: its driver is told to stop.
+fn a_start_that_goes_nowhere_is_cancelled() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let plugins = scratch.path().join("plugins");
+    folder_without(&plugins, "")?;
+    compile::fixture(&plugins, "slow.so", &["SLOW_MOUNT"]);
+    let node = Node::start_with(Options {
+        plugins: Some(plugins),
+        ..Options::default()
+    })?;
+    node.load_busybox()?;
+    let docker = node.docker();
+    let mount = "type=volume,src=slow,dst=/d,volume-driver=fixture";
+    docker.ok(&[
+        "create", "--name", "stuck", "--mount", mount, "busybox", "true",
+    ])?;
+    let start = docker.live(&["start", "stuck"])?;
+    let operations = || node.gantry(&["ops", "--json"]).and_then(|ran| ran.ok());
+    let starting = || operations().is_ok_and(|list| list.contains("start_container"));
+    wait::until(
+        "the start to be in progress",
+        Duration::from_secs(20),
+        starting,
+    )?;
+    docker.ok(&["rm", "-f", "stuck"])?;
+    let started = start.end()?;
+    ensure!(
+        started.code == 1 && started.err.contains("cancel"),
+        "{started:?}"
+    );
+    ensure!(operations()?.trim() == "[]", "{}", operations()?);
+    node.finish()
 }
