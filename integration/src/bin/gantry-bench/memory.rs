@@ -38,10 +38,13 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
     let theirs = || peer.as_ref().map(|(p, _)| p.memory());
     let (ours_idle, theirs_idle) = (ours(), theirs());
     fill(&node.docker())?;
-    if let Some((_, docker)) = &peer {
-        fill(docker)?;
-    }
+    let filled = peer.as_ref().map(|(_, docker)| fill(docker)).transpose();
     let (ours_full, theirs_full) = (ours(), theirs());
+    // dockerd leaves its containers running when it ends: without this they would be nobody's.
+    if let Some((_, docker)) = &peer {
+        empty(docker)?;
+    }
+    filled?;
     let row = |ours: f64, theirs: Option<f64>| {
         vec![
             ("Gantry".to_owned(), Some(ours)),
@@ -78,4 +81,11 @@ fn fill(docker: &Docker) -> Result<()> {
         ])?;
     }
     Ok(())
+}
+
+fn empty(docker: &Docker) -> Result<()> {
+    let all = docker.ok(&["ps", "-aq"])?;
+    let mut command = vec!["rm", "-f"];
+    command.extend(all.lines());
+    docker.ok(&command).map(drop)
 }
