@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{Descriptor, Origin};
 use crate::mount::MountSpec;
 use crate::network::{EndpointSpec, PublishedPort};
+use crate::policy::{HealthSpec, RestartSpec, RestartState};
 use crate::state::State;
 use crate::supervisor::{Exit, LogSink};
 use crate::{ContainerId, SandboxId, Timestamp};
@@ -227,6 +228,18 @@ pub enum LogSpec {
         max_size: u64,
         /// Files kept.
         max_files: u32,
+        /// Compress rotated files.
+        #[serde(default)]
+        compress: bool,
+    },
+    /// Docker's `local` driver.
+    Local {
+        /// Bytes.
+        max_size: u64,
+        /// Files kept.
+        max_files: u32,
+        /// Compress rotated files.
+        compress: bool,
     },
     /// CRI's format at this absolute path.
     Cri(String),
@@ -290,6 +303,12 @@ pub struct ContainerSpec {
     /// Remove it when its run ends.
     #[serde(default)]
     pub auto_remove: bool,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: RestartSpec,
+    /// How its health is probed; `None`: as the image says.
+    #[serde(default)]
+    pub health: Option<HealthSpec>,
     /// Put a small init in front; not served yet, refused by the engine.
     #[serde(default)]
     pub init: bool,
@@ -363,6 +382,9 @@ pub struct Container {
     /// The current or last run.
     #[serde(default)]
     pub run: Option<Run>,
+    /// Restarts by policy.
+    #[serde(default)]
+    pub restart: RestartState,
     /// Names of its volumes, in the order of mounts.
     #[serde(default)]
     pub volumes: Vec<VolumeUse>,

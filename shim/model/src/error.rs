@@ -76,6 +76,12 @@ impl Error {
     }
 }
 
+impl From<gantry_fault::Injected> for Error {
+    fn from(injected: gantry_fault::Injected) -> Self {
+        Self::internal(injected.to_string())
+    }
+}
+
 macro_rules! shorthand {
     ($($name:ident => $kind:ident),* $(,)?) => {
         impl Error {

@@ -17,6 +17,7 @@ pub mod mount;
 pub mod network;
 pub mod operation;
 pub mod plugin;
+pub mod policy;
 pub mod reference;
 pub mod sandbox;
 pub mod state;

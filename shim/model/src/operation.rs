@@ -34,6 +34,10 @@ pub enum OperationKind {
     CreateVolume,
     /// It is removed.
     RemoveVolume,
+    /// A run is frozen or thawed.
+    PauseContainer,
+    /// Limits of a container are changed.
+    UpdateContainer,
     /// Anything else that calls a driver (collection, exec, attach…).
     Other,
 }
@@ -64,4 +68,21 @@ pub struct Operation {
     pub since: Timestamp,
     /// When it must be over; zero: no limit.
     pub deadline: Timestamp,
+}
+
+/// An unfinished operation for `gantry ops`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationView {
+    /// Its record.
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// What it waits for, in words: `network driver bridge: join`; empty before its first step.
+    pub waits_for: String,
+    /// Since when it waits for that.
+    pub waits_since: Timestamp,
+    /// Its cancel was said.
+    pub cancelled: bool,
+    /// Nobody works on it: it was cut off or its outcome is not known, and it is taken up again when the plugin answers
+    /// or at the next start of the daemon.
+    pub stuck: bool,
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::OperationId;
+use crate::operation::Outcome;
+
 /// What a plugin provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,4 +79,23 @@ pub struct PluginInfo {
     pub reason: String,
     /// Calls in flight.
     pub calls: usize,
+}
+
+/// What became of a call whose outcome had been reported as unknown, or whose caller went away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateResult {
+    /// Kind of the plugin.
+    pub kind: PluginKind,
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Function that was called.
+    pub function: &'static str,
+    /// Objects it changed: keys, ids or names; their locks are free again.
+    pub objects: Vec<String>,
+    /// The operation it belonged to.
+    pub operation: OperationId,
+    /// What became of it, as the plugin says.
+    pub outcome: Outcome,
+    /// What the plugin said, when it was not done.
+    pub message: String,
 }

@@ -80,6 +80,21 @@ pub enum LogSink {
         max_size: u64,
         /// How many files are kept, the current one included.
         max_files: u32,
+        /// Rotated files are compressed with gzip, beside the writing.
+        #[serde(default)]
+        compress: bool,
+    },
+    /// Docker's `local`: Gantry's own compact records, rotated.
+    Local {
+        /// Absolute path of the current file.
+        path: String,
+        /// As above.
+        max_size: u64,
+        /// As above.
+        max_files: u32,
+        /// As above.
+        #[serde(default)]
+        compress: bool,
     },
 }
 
@@ -123,6 +138,10 @@ pub struct ExecLaunch {
     pub stdin: bool,
     /// Kill the exec's whole tree after this many milliseconds; 0 means never. The supervisor keeps this deadline.
     pub timeout_ms: u64,
+    /// Kill it when the connection that asked for it ends: nobody would hear how it ended (health probes).
+    pub tied: bool,
+    /// Bytes per stream that are passed on; what is over is read and dropped, so that the command can end. 0: all.
+    pub output_limit: u64,
 }
 
 /// How a run or an exec ended.
@@ -292,6 +311,74 @@ pub struct Stats {
     pub pids: u64,
     /// Limit of those; 0 for none.
     pub pids_limit: u64,
+    /// Nanoseconds of each processor; empty where the kernel does not say.
+    pub cpu_per_core: Vec<u64>,
+    /// Periods, those that were throttled, and nanoseconds lost.
+    pub throttling: Throttling,
+    /// Every line of the cgroup's memory.stat.
+    pub memory_stat: std::collections::BTreeMap<String, u64>,
+    /// Most bytes ever in use; 0 where the kernel does not say.
+    pub memory_peak: u64,
+    /// How often the memory limit was met.
+    pub memory_failures: u64,
+    /// Bytes and operations by block device.
+    pub block_io: Vec<BlockIo>,
+    /// Counters of the interfaces in the sandbox's network namespace; empty for the host's.
+    pub interfaces: Vec<InterfaceCounters>,
+}
+
+/// How often a CPU quota held a cgroup back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Throttling {
+    /// Periods with work.
+    pub periods: u64,
+    /// Of those, throttled.
+    pub throttled: u64,
+    /// Nanoseconds held back.
+    pub time: u64,
+}
+
+/// What a cgroup read from and wrote to one block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlockIo {
+    /// Device.
+    pub major: u32,
+    /// Device.
+    pub minor: u32,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+}
+
+/// Counters of one interface (/proc/PID/net/dev).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceCounters {
+    /// `eth0`.
+    pub name: String,
+    /// Bytes in.
+    pub rx_bytes: u64,
+    /// Packets in.
+    pub rx_packets: u64,
+    /// Errors in.
+    pub rx_errors: u64,
+    /// Dropped in.
+    pub rx_dropped: u64,
+    /// Bytes out.
+    pub tx_bytes: u64,
+    /// Packets out.
+    pub tx_packets: u64,
+    /// Errors out.
+    pub tx_errors: u64,
+    /// Dropped out.
+    pub tx_dropped: u64,
 }
 
 /// Starts and finds supervisors.
@@ -370,6 +457,18 @@ pub trait Supervisor: Send + Sync {
     async fn close_stdin(&self, call: &Call, target: &Target) -> Result<()>;
     /// Opens the log file anew; it exists when this returns.
     async fn reopen_log(&self, call: &Call, id: &ContainerId) -> Result<()>;
+    /// Process ids (on the host) of all in the container's cgroup, execs included.
+    async fn processes(&self, call: &Call, id: &ContainerId) -> Result<Vec<i32>>;
+    /// Changes the limits of a made or running container; fields that are `None` or 0 stay as they are.
+    ///
+    /// # Errors
+    /// What the kernel refuses, naming the limit; those before it are set back.
+    async fn update(
+        &self,
+        call: &Call,
+        id: &ContainerId,
+        resources: &crate::container::Resources,
+    ) -> Result<()>;
     /// Reads the cgroup.
     async fn stats(&self, call: &Call, id: &ContainerId) -> Result<Stats>;
     /// Ends the supervisor: kills what still runs, drops namespaces and ports, removes its cgroups and folder.

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 
 use crate::config::HostConfig;
 use crate::drivers::Driver;
-use crate::late::LateResult;
 use crate::plugin::Plugin;
 use crate::quarantine::Quarantine;
+use gantry_model::plugin::LateResult;
 
 mod open;
 

@@ -12,7 +12,6 @@ mod config;
 mod convert;
 mod drivers;
 mod host;
-mod late;
 mod locks;
 mod plugin;
 mod pool;
@@ -20,6 +19,6 @@ mod quarantine;
 mod services;
 
 pub use config::HostConfig;
+pub use gantry_model::plugin::LateResult;
 pub use gantry_plugin_loader::Trust;
 pub use host::{LoadError, PluginHost};
-pub use late::LateResult;

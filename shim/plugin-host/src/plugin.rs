@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::Backend;
 use crate::convert::error_of;
-use crate::late::LateResult;
 use crate::locks::{Held, Locks};
 use crate::pool::Pool;
 use crate::quarantine::mark;
+use gantry_model::plugin::LateResult;
 
 /// One opened plugin.
 pub(crate) struct Plugin {

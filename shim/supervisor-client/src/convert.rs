@@ -96,10 +96,23 @@ pub(crate) fn create(from: &m::ContainerLaunch) -> t::Create {
                 path,
                 max_size,
                 max_files,
+                compress,
             } => t::Log::JsonFile {
                 path: path.clone(),
                 max_size: *max_size,
                 max_files: *max_files,
+                compress: *compress,
+            },
+            m::LogSink::Local {
+                path,
+                max_size,
+                max_files,
+                compress,
+            } => t::Log::Local {
+                path: path.clone(),
+                max_size: *max_size,
+                max_files: *max_files,
+                compress: *compress,
             },
         },
     }
@@ -113,6 +126,8 @@ pub(crate) fn exec(from: &m::ExecLaunch) -> t::ExecCreate {
         terminal: from.terminal,
         stdin: from.stdin,
         timeout_ms: from.timeout_ms,
+        tied: from.tied,
+        output_limit: from.output_limit,
     }
 }
 
@@ -134,6 +149,7 @@ pub(crate) fn stats(from: t::Stats) -> m::Stats {
         memory_limit: from.memory_limit,
         pids: from.pids,
         pids_limit: from.pids_limit,
+        ..m::Stats::default()
     }
 }
 

@@ -196,6 +196,23 @@ impl Supervisor for Shim {
         self.done(call, Request::ReopenLog(id(container))).await
     }
 
+    async fn processes(&self, _call: &Call, _container: &ContainerId) -> Result<Vec<i32>> {
+        Err(Error::unimplemented(
+            "the supervisor does not list processes yet",
+        ))
+    }
+
+    async fn update(
+        &self,
+        _call: &Call,
+        _container: &ContainerId,
+        _resources: &gantry_model::container::Resources,
+    ) -> Result<()> {
+        Err(Error::unimplemented(
+            "the supervisor does not change limits yet",
+        ))
+    }
+
     async fn stats(&self, call: &Call, container: &ContainerId) -> Result<Stats> {
         let stats = self.ask(call, Request::Stats(id(container))).await?;
         Ok(convert::stats(stats))

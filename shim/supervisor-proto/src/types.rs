@@ -153,6 +153,23 @@ pub enum Log {
         /// Files kept, the current one included.
         #[serde(default)]
         max_files: u32,
+        /// Rotated files are compressed.
+        #[serde(default)]
+        compress: bool,
+    },
+    /// Docker's `local`.
+    Local {
+        /// File.
+        path: String,
+        /// Rotate at this many bytes; 0 never.
+        #[serde(default)]
+        max_size: u64,
+        /// Files kept, the current one included.
+        #[serde(default)]
+        max_files: u32,
+        /// Rotated files are compressed.
+        #[serde(default)]
+        compress: bool,
     },
 }
 
@@ -209,6 +226,12 @@ pub struct ExecCreate {
     /// Kill its tree after so many milliseconds; 0 never.
     #[serde(default)]
     pub timeout_ms: u64,
+    /// Kill its tree when the connection that made it ends.
+    #[serde(default)]
+    pub tied: bool,
+    /// Bytes per stream passed on; 0 all.
+    #[serde(default)]
+    pub output_limit: u64,
 }
 
 /// One object by its id.

@@ -132,6 +132,11 @@ async fn open(container: &Container, options: ReadOptions) -> Result<LogReader, 
             ));
         }
         LogSink::Cri { path } => (PathBuf::from(path), Format::Cri),
+        LogSink::Local { .. } => {
+            return Err(Failure::not_served(
+                "the log driver local is not served by gantry yet",
+            ));
+        }
         LogSink::JsonFile { path, .. } => (PathBuf::from(path), Format::JsonFile),
     };
     let opened = tokio::task::spawn_blocking(move || LogReader::open(&path, format, options));

@@ -189,6 +189,8 @@ impl Read {
                 config.runtime.clone()
             },
             cgroup_parent: config.cgroup_parent.trim_start_matches('/').to_owned(),
+            restart: Default::default(),
+            health: None,
         };
         Ok((spec, data))
     }
@@ -309,6 +311,7 @@ fn log(config: &body::LogConfig) -> Result<LogSpec, Failure> {
         max_size => LogSpec::JsonFileRotated {
             max_size,
             max_files,
+            compress: false,
         },
     })
 }

@@ -292,6 +292,8 @@ async fn start(
         terminal: spec.terminal,
         stdin: streams.stdin,
         timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        tied: false,
+        output_limit: 0,
     };
     handle.exec_create(&call, &launch).await?;
     let target = Target::Exec(entry.id.clone());

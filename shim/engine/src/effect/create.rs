@@ -204,30 +204,7 @@ fn record(
     pod: Option<&Sandbox>,
 ) -> Container {
     let dir = inner.container_dir(id.as_str());
-    let json = format!("{dir}/{id}-json.log");
-    let (log_path, log) = match &request.spec.log {
-        LogSpec::JsonFile => (
-            json.clone(),
-            LogSink::JsonFile {
-                path: json,
-                max_size: 0,
-                max_files: 1,
-            },
-        ),
-        LogSpec::JsonFileRotated {
-            max_size,
-            max_files,
-        } => (
-            json.clone(),
-            LogSink::JsonFile {
-                path: json,
-                max_size: *max_size,
-                max_files: *max_files,
-            },
-        ),
-        LogSpec::Cri(path) => (path.clone(), LogSink::Cri { path: path.clone() }),
-        LogSpec::None => (String::new(), LogSink::None),
-    };
+    let (log_path, log) = log_of(&request.spec.log, &dir, &id);
     let own = |file: &str| {
         if pod.is_some() {
             String::new()
@@ -253,12 +230,49 @@ fn record(
         snapshotter: inner.config.snapshotter.clone(),
         state: State::Created,
         run: None,
+        restart: Default::default(),
         log_path,
         log,
         hosts_path: own("hosts"),
         hostname_path: own("hostname"),
         resolv_path: own("resolv.conf"),
     }
+}
+
+/// Where the log of a container goes: its path for readers, and what the supervisor is told.
+fn log_of(asked: &LogSpec, dir: &str, id: &ContainerId) -> (String, LogSink) {
+    let json = |max_size, max_files, compress| LogSink::JsonFile {
+        path: format!("{dir}/{id}-json.log"),
+        max_size,
+        max_files,
+        compress,
+    };
+    let sink = match asked {
+        LogSpec::JsonFile => json(0, 1, false),
+        LogSpec::JsonFileRotated {
+            max_size,
+            max_files,
+            compress,
+        } => json(*max_size, *max_files, *compress),
+        LogSpec::Local {
+            max_size,
+            max_files,
+            compress,
+        } => LogSink::Local {
+            path: format!("{dir}/local-logs/container.log"),
+            max_size: *max_size,
+            max_files: *max_files,
+            compress: *compress,
+        },
+        LogSpec::Cri(path) => LogSink::Cri { path: path.clone() },
+        LogSpec::None => LogSink::None,
+    };
+    let path = match &sink {
+        LogSink::JsonFile { path, .. } | LogSink::Cri { path } => path.clone(),
+        // Docker shows no path for `local`: its files are for nobody but the daemon.
+        LogSink::Local { .. } | LogSink::None => String::new(),
+    };
+    (path, sink)
 }
 
 /// Volumes asked for, then those the image declares at paths nothing else is mounted on. Pods get the kubelet's mounts

@@ -58,10 +58,17 @@ pub(crate) fn open_log(log: &Log) -> Result<Option<LogWriter>> {
     let (path, format, rotation) = match log {
         Log::None => return Ok(None),
         Log::Cri { path } => (path, Format::Cri, Rotation::default()),
+        Log::Local { .. } => {
+            return Err(WireError::new(
+                ErrorKind::Unimplemented,
+                "this supervisor does not write the log format local",
+            ));
+        }
         Log::JsonFile {
             path,
             max_size,
             max_files,
+            compress: _,
         } => {
             let (max_size, max_files) = (*max_size, *max_files);
             (

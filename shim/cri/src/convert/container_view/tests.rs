@@ -32,6 +32,7 @@ pub(crate) fn container(state: State, run: Option<Run>) -> Container {
         state,
         run,
         volumes: Vec::new(),
+        restart: Default::default(),
         log_path: "/var/log/x".into(),
         log: LogSink::None,
         hosts_path: String::new(),

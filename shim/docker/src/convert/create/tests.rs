@@ -181,7 +181,8 @@ fn log_options() {
         with(json!({"max-size": "10m", "max-file": "3"})).unwrap(),
         LogSpec::JsonFileRotated {
             max_size: 10 << 20,
-            max_files: 3
+            max_files: 3,
+            compress: false,
         }
     );
     assert_eq!(with(json!({})).unwrap(), LogSpec::JsonFile);
