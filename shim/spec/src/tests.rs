@@ -24,6 +24,7 @@ fn container(spec: ContainerSpec) -> Container {
         snapshotter: String::new(),
         state: State::Created,
         run: None,
+        restart: Default::default(),
         volumes: Vec::new(),
         log_path: String::new(),
         log: LogSink::None,
