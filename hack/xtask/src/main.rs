@@ -1,4 +1,4 @@
-//! `cargo xtask tidy|deps|abi`: the rules of the house that no compiler knows. It reads the tree, it changes nothing.
+//! `cargo xtask tidy|deps|abi|faults`: the rules of the house that no compiler knows. It reads the tree, it changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 mod abi;
 mod deps;
+mod faults;
 mod tidy;
 
 /// One broken rule: where, and what to do instead.
@@ -25,10 +26,13 @@ impl Finding {
     }
 }
 
-const USAGE: &str = "usage: cargo xtask <tidy|deps|abi|all>
+const USAGE: &str = "usage: cargo xtask <tidy|deps|abi|faults|points|absent FOLDER|all>
   tidy   how source files look: first line, lengths, names, reasons
   deps   which crate may reach which, who may say `unsafe`
-  abi    the plugin header compiles as C and as C++";
+  abi    the plugin header compiles as C and as C++
+  faults fault points have names of their own
+  points lists the fault points, one a line with its place
+  absent that a build carries no fault point";
 
 fn main() -> ExitCode {
     match run() {
@@ -51,16 +55,37 @@ fn run() -> Result<usize> {
         "tidy" => tidy::check(&root)?,
         "deps" => deps::check(&root)?,
         "abi" => abi::check(&root)?,
-        "all" => [tidy::check(&root)?, deps::check(&root)?, abi::check(&root)?]
-            .into_iter()
-            .flatten()
-            .collect(),
+        "faults" => faults::check(&root)?,
+        "points" => list_points(&root)?,
+        "absent" => {
+            let build = std::env::args().nth(2).context(USAGE)?;
+            faults::absent(&root, Path::new(&build))?
+        }
+        "all" => [
+            tidy::check(&root)?,
+            deps::check(&root)?,
+            abi::check(&root)?,
+            faults::check(&root)?,
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         _ => bail!("{USAGE}"),
     };
     for finding in &findings {
         eprintln!("{}: {}", finding.place, finding.text);
     }
     Ok(findings.len())
+}
+
+fn list_points(root: &Path) -> Result<Vec<Finding>> {
+    use std::io::Write;
+    let (points, findings) = faults::points(root)?;
+    let mut out = std::io::stdout().lock();
+    for (name, places) in points {
+        writeln!(out, "{name} {}", places.join(" "))?;
+    }
+    Ok(findings)
 }
 
 /// The top of the tree: this crate lives two folders below it.
