@@ -29,8 +29,8 @@ fn io_kind(error: &io::Error) -> ErrorKind {
         }
         io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
         io::ErrorKind::NotFound => ErrorKind::NotFound,
-        // What redb says of a file that is not one of its own.
-        io::ErrorKind::InvalidData => ErrorKind::DataLoss,
+        // What redb says of a file that is not one of its own, or was cut short.
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => ErrorKind::DataLoss,
         _ => ErrorKind::Internal,
     }
 }

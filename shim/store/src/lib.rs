@@ -9,6 +9,7 @@
 
 mod batch;
 mod error;
+mod file;
 mod migrations;
 mod open;
 mod record;
@@ -18,9 +19,10 @@ mod tests;
 mod writer;
 
 pub use batch::Batch;
+pub use file::Allocate;
 pub use table::Table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use gantry_model::{Error, Result};
@@ -42,6 +44,7 @@ pub struct Store {
 
 struct Inner {
     database: Shared,
+    path: PathBuf,
     writer: Writer,
 }
 
@@ -56,21 +59,39 @@ impl Store {
     /// this one cannot read it (the text names both versions), `DataLoss` when it is damaged, `ResourceExhausted` when
     /// the disk is full.
     pub fn open(path: &Path) -> Result<Self> {
-        let path = path.to_owned();
-        Self::with_opener(Box::new(move || open::file(&path)))
+        Self::open_with(path, None)
     }
 
-    fn with_opener(opener: open::Opener) -> Result<Self> {
-        let database = opener()?;
-        open::prepare(&database)?;
+    /// As [`Store::open`], with blocks for the whole file and for its next growth taken from the disk beforehand, so
+    /// that records are still written when others have filled it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(path: &Path, allocate: Option<Allocate>) -> Result<Self> {
+        let path = path.to_owned();
+        let opener: open::Opener = {
+            let path = path.clone();
+            Box::new(move || open::file(&path, allocate))
+        };
+        Self::with_opener(path, opener)
+    }
+
+    fn with_opener(path: PathBuf, opener: open::Opener) -> Result<Self> {
+        let database = opener().map_err(|error| open::explain(error, &path))?;
+        open::prepare(&database).map_err(|error| open::explain(error, &path))?;
         let database: Shared = Arc::new(RwLock::new(Some(database)));
         let writer = Writer::start(Arc::clone(&database), opener)?;
         Ok(Self {
-            inner: Arc::new(Inner { database, writer }),
+            inner: Arc::new(Inner {
+                database,
+                path,
+                writer,
+            }),
         })
     }
 
-    /// All records of a table in the order of their keys. A record that cannot be read does not hide the others.
+    /// All records of a table in the order of their keys. A record that cannot be read does not hide the others. What
+    /// was handed to [`Store::commit_later`] is among them once it is written.
     ///
     /// # Errors
     /// Only when the table as a whole cannot be read.
@@ -112,14 +133,15 @@ impl Store {
         let (sender, receiver) = oneshot::channel();
         self.inner.writer.submit(
             batch,
-            Box::new(move |outcome| {
+            Some(Box::new(move |outcome| {
                 // A caller that went away cancels only itself.
                 let _ = sender.send(outcome);
-            }),
+            })),
         )?;
-        receiver
+        let outcome = receiver
             .await
-            .unwrap_or_else(|_| Err(Error::internal("the database writer ended")))
+            .unwrap_or_else(|_| Err(Error::internal("the database writer ended")));
+        self.explained(outcome)
     }
 
     /// As [`Store::commit`], for threads without a runtime. Blocks.
@@ -130,12 +152,30 @@ impl Store {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         self.inner.writer.submit(
             batch,
-            Box::new(move |outcome| {
+            Some(Box::new(move |outcome| {
                 let _ = sender.send(outcome);
-            }),
+            })),
         )?;
-        receiver
+        let outcome = receiver
             .recv()
-            .unwrap_or_else(|_| Err(Error::internal("the database writer ended")))
+            .unwrap_or_else(|_| Err(Error::internal("the database writer ended")));
+        self.explained(outcome)
+    }
+
+    /// Hands in a batch nobody waits for: it keeps its place among the others and is on disk with the next one that is
+    /// committed, or within about a second. It is lost when this process is killed before; on a full disk it waits for
+    /// space. Does not block.
+    ///
+    /// # Errors
+    /// Only when the writer has ended.
+    pub fn commit_later(&self, batch: Batch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.inner.writer.submit(batch, None)
+    }
+
+    fn explained(&self, outcome: Result<()>) -> Result<()> {
+        outcome.map_err(|error| open::explain(error, &self.inner.path))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use gantry_model::{Error, Result};
+use gantry_model::{Error, ErrorKind, Result};
 use redb::{
     Database, Durability, ReadableDatabase, TableDefinition, TableHandle, WriteTransaction,
 };
 
 use crate::error::failed;
+use crate::file::{Allocate, Reserving};
 use crate::migrations::MIGRATIONS;
 
 /// Opens the same database again.
@@ -27,12 +28,34 @@ pub(crate) const NUMBERS: TableDefinition<'static, &'static str, u64> =
 /// redb keeps up to 1 GiB by default; the daemon holds all records in memory itself and reads each once.
 const CACHE_BYTES: usize = 2 << 20;
 
-/// Opens or makes the file.
-pub(crate) fn file(path: &Path) -> Result<Database> {
+/// Opens or makes the file. A file that was damaged from outside is told, never believed: every page is read once and
+/// checked against its checksum.
+pub(crate) fn file(path: &Path, allocate: Option<Allocate>) -> Result<Database> {
+    let backend = Reserving::open(path, allocate)?;
     Database::builder()
         .set_cache_size(CACHE_BYTES)
-        .create(path)
-        .map_err(|e| failed(format!("open database {}", path.display()), e))
+        .set_check_integrity_on_open(true)
+        .create_with_backend(backend)
+        .map_err(|e| failed("open the database", e))
+}
+
+/// Names the file and what its owner can do.
+pub(crate) fn explain(error: Error, path: &Path) -> Error {
+    let what = error.message;
+    let file = path.display();
+    let message = match error.kind {
+        ErrorKind::ResourceExhausted => format!(
+            "{what}: the file system of {file} is full, nothing was recorded; free space on it, Gantry then goes on by \
+             itself"
+        ),
+        ErrorKind::DataLoss => format!(
+            "{what}: the file {file} is damaged; put a copy of it back, or move it away to start without records \
+             (containers that run are ended then, images and volumes stay on disk)"
+        ),
+        ErrorKind::Conflict => format!("{what}: another process has {file} open"),
+        _ => format!("{what} ({file})"),
+    };
+    Error::new(error.kind, message)
 }
 
 /// Checks the schema and runs the migrations that are missing, all in one transaction.

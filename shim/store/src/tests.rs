@@ -1,5 +1,8 @@
 //! Batches, damage, migration, versions and full disks, on real files and on a disk that can be full.
 
+mod damage;
+mod later;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -215,25 +218,23 @@ fn a_file_that_is_no_database_is_damage() {
 
 #[test]
 fn a_full_disk_is_told_and_the_store_works_again_when_there_is_space() {
-    let disk = Arc::new(Disk::default());
-    let opened = Arc::clone(&disk);
-    let store = Store::with_opener(Box::new(move || {
-        redb::Builder::new()
-            .create_with_backend(Handle(Arc::clone(&opened)))
-            .map_err(|e| crate::error::failed("open", e))
-    }))
-    .unwrap();
+    let (disk, store) = on_disk();
     store
         .commit_blocking(put(Table::Leases, "before", &thing("before")))
         .unwrap();
 
-    disk.full.store(true, Ordering::SeqCst);
+    disk.fill(true);
     let error = store
         .commit_blocking(put(Table::Leases, "lost", &thing("lost")))
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::ResourceExhausted, "{error}");
+    assert!(
+        error.message.contains("file system of /full/gantry.redb")
+            && error.message.contains("free space"),
+        "{error}"
+    );
 
-    disk.full.store(false, Ordering::SeqCst);
+    disk.fill(false);
     store
         .commit_blocking(put(Table::Leases, "after", &thing("after")))
         .unwrap();
@@ -259,11 +260,33 @@ fn set_numbers(path: &Path, schema: u64, readable_by: u64) {
     transaction.commit().unwrap();
 }
 
+/// A store on a disk that can be full.
+fn on_disk() -> (Arc<Disk>, Store) {
+    let disk = Arc::new(Disk::default());
+    let opened = Arc::clone(&disk);
+    let store = Store::with_opener(
+        "/full/gantry.redb".into(),
+        Box::new(move || {
+            redb::Builder::new()
+                .create_with_backend(Handle(Arc::clone(&opened)))
+                .map_err(|e| crate::error::failed("open", e))
+        }),
+    )
+    .unwrap();
+    (disk, store)
+}
+
 /// A disk that survives being closed and can be full.
 #[derive(Debug, Default)]
 struct Disk {
     memory: InMemoryBackend,
     full: AtomicBool,
+}
+
+impl Disk {
+    fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug)]
