@@ -2,11 +2,15 @@
 
 use crate::error::{Error, Result};
 
-/// The random id of this boot, as text. State written under another one is void.
+/// The random id of this boot, as text. State written under another one is void. A build with fault points takes the
+/// one in `GANTRY_FAULT_BOOT_ID`, so that a test can show what a reboot does.
 ///
 /// # Errors
 /// When /proc is not mounted.
 pub fn id() -> Result<String> {
+    if let Some(id) = gantry_fault::instead("GANTRY_FAULT_BOOT_ID") {
+        return Ok(id);
+    }
     let path = "/proc/sys/kernel/random/boot_id";
     let text =
         std::fs::read_to_string(path).map_err(|e| Error::from_io(format!("read {path}"), &e))?;
