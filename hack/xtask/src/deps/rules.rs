@@ -104,7 +104,8 @@ fn plugin_folder(graph: &Graph) -> Vec<Finding> {
         .partition(|(_, folder)| folder.starts_with("plugins/"));
     for (plugin, _) in &inside {
         for (other, folder) in &outside {
-            // `conformance` runs plugins through the loader; a plugin itself may use the kernel's wrappers and fault points only.
+            // `conformance` runs plugins through the loader; a plugin itself may use the kernel's wrappers and fault
+            // points only.
             let allowed = *other == "gantry-sys"
                 || *other == "gantry-fault"
                 || (*plugin == "gantry-conformance" && *other == "gantry-plugin-loader");
