@@ -50,6 +50,7 @@ pub fn spawn(path: &Path, args: &[&str], fds: &[BorrowedFd<'_>]) -> Result<i32> 
         )
     };
     checked(ret).map_err(|e| Error::new(what(), e))?;
+    crate::descriptors::give_back(pid);
     Ok(pid)
 }
 
