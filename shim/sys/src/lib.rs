@@ -9,6 +9,7 @@ pub mod boot;
 pub mod caps;
 pub mod cgroup;
 pub mod children;
+pub mod descriptors;
 pub mod error;
 pub mod fdpass;
 pub mod heap;
