@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use gantry_model::operation::Operation;
+use gantry_model::operation::OperationView;
 
 use crate::Door;
 
-pub(crate) async fn list(State(door): State<Door>) -> Json<Vec<Operation>> {
+pub(crate) async fn list(State(door): State<Door>) -> Json<Vec<OperationView>> {
     Json(door.engine.operations())
 }

@@ -1,5 +1,6 @@
 //! Puts the parts together.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use gantry_model::driver::Drivers;
 use gantry_plugin_host::{HostConfig, PluginHost, Trust};
 use gantry_supervisor_client::Supervisors;
 use gantry_sys::cgroup::{Hierarchies, Version};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::config::Config;
 use crate::machine::Machine;
@@ -28,7 +31,7 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
     ] {
         lock::make(&path, mode)?;
     }
-    let drivers = plugins(config, plugin_dirs, &random_id).await?;
+    let (drivers, late) = plugins(config, plugin_dirs, &random_id).await?;
     let images = gantry_image::Images::open(images(config)?, Arc::clone(&drivers))?;
     let supervisors = Supervisors::new(gantry_supervisor_client::Config {
         program: beside_us("gantry-shim")?,
@@ -36,7 +39,10 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
         cgroup: format!("{}/supervisors", config.cgroup_parent()),
     });
     let database = config.root.join("gantry.redb");
-    let store = tokio::task::spawn_blocking(move || gantry_store::Store::open(&database)).await??;
+    let store = tokio::task::spawn_blocking(move || {
+        gantry_store::Store::open_with(&database, Some(allocate))
+    })
+    .await??;
     let parts = Parts {
         config: engine_config(config, random_id)?,
         store,
@@ -45,10 +51,26 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
         supervisors: Arc::new(supervisors),
         host: Arc::new(Machine),
     };
-    Ok(Engine::open(parts).await?)
+    let engine = Engine::open(parts).await?;
+    if let Some(mut late) = late {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            while let Some(result) = late.recv().await {
+                engine.late_result(result);
+            }
+        });
+    }
+    Ok(engine)
 }
 
-async fn plugins(config: &Config, more: &[PathBuf], random_id: &str) -> Result<Arc<dyn Drivers>> {
+/// Answers of plugins that came after their deadline.
+type Late = Option<tokio::sync::mpsc::UnboundedReceiver<gantry_model::plugin::LateResult>>;
+
+async fn plugins(
+    config: &Config,
+    more: &[PathBuf],
+    random_id: &str,
+) -> Result<(Arc<dyn Drivers>, Late)> {
     let mut host = HostConfig::new(&config.root, &config.instance, random_id);
     for dir in more {
         let dir = std::path::absolute(dir)?;
@@ -66,20 +88,15 @@ async fn plugins(config: &Config, more: &[PathBuf], random_id: &str) -> Result<A
     host.settings = config.plugins.settings.clone();
     host.runner = beside_us("gantry-plugin-runner").ok();
     let loaded = tokio::task::spawn_blocking(move || PluginHost::load(host)).await??;
-    if let Some(mut late) = loaded.late() {
-        tokio::spawn(async move {
-            while let Some(result) = late.recv().await {
-                tracing::warn!(?result, "a plugin answered after its deadline");
-            }
-        });
-    }
-    Ok(loaded)
+    let late = loaded.late();
+    Ok((loaded, late))
 }
 
 fn images(config: &Config) -> Result<gantry_image::Config> {
     let mut images =
         gantry_image::Config::new(config.root.join("content"), beside_us("gantry-helper")?);
     images.plain_http.clone_from(&config.registry.plain_http);
+    images.helper_cgroup = Some(format!("{}/helpers", config.cgroup_parent()));
     images.parallel_downloads = config.registry.parallel_downloads;
     Ok(images)
 }
@@ -90,6 +107,7 @@ fn engine_config(config: &Config, random_id: String) -> Result<EngineConfig> {
     Ok(EngineConfig {
         instance: config.instance.clone(),
         random_id,
+        boot_id: boot_id()?,
         root: config.root.clone(),
         run: config.run.clone(),
         snapshotter: config.snapshotter.clone(),
@@ -107,6 +125,20 @@ fn engine_config(config: &Config, random_id: String) -> Result<EngineConfig> {
             1
         },
     })
+}
+
+/// Blocks for a file that nobody else can take, beyond its end too.
+fn allocate(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
+    let signed = |n: u64| i64::try_from(n).map_err(std::io::Error::other);
+    match fallocate(
+        file,
+        FallocateFlags::FALLOC_FL_KEEP_SIZE,
+        signed(offset)?,
+        signed(length)?,
+    ) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(std::io::ErrorKind::Unsupported.into()),
+        other => Ok(other?),
+    }
 }
 
 /// Bytes of memory of the host; zero where /proc does not say.
@@ -128,4 +160,14 @@ fn beside_us(name: &str) -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// Id of the machine's present boot; a test build may say another one.
+fn boot_id() -> Result<String> {
+    if let Some(id) = gantry_fault::instead("GANTRY_FAULT_BOOT_ID") {
+        return Ok(id);
+    }
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(id.trim().to_owned())
 }

@@ -11,15 +11,23 @@ use gantry_model::sandbox::Sandbox;
 use gantry_model::volume::Volume;
 use gantry_model::{ContainerId, EndpointId, NetworkId, OperationId, SandboxId, Timestamp};
 
+/// Changes a container's newest record, whatever else has been written to it meanwhile.
+pub(crate) type Amendment = Box<dyn FnOnce(&mut Container) + Send>;
+
 /// One record put or taken away.
 pub(crate) enum Item {
+    /// What its operation knows of a container: run, state, paths. Name, description and restarts, which others change
+    /// while operations are in progress, stay as they are; [`Item::Amend`] changes those.
     Container(Box<Container>),
+    Amend(ContainerId, Amendment),
     Sandbox(Box<Sandbox>),
     Network(Network),
     Endpoint(Endpoint),
     Volume(Volume),
     ImageName(ImageName),
     Operation(Operation),
+    /// A text that belongs to no other table, under its key.
+    Note(&'static str, String),
     NoContainer(ContainerId),
     NoSandbox(SandboxId),
     NoNetwork(NetworkId),
@@ -54,6 +62,15 @@ impl Change {
     #[must_use]
     pub(crate) fn container(self, record: Container) -> Self {
         self.with(Item::Container(Box::new(record)))
+    }
+
+    #[must_use]
+    pub(crate) fn amend(
+        self,
+        id: &ContainerId,
+        amendment: impl FnOnce(&mut Container) + Send + 'static,
+    ) -> Self {
+        self.with(Item::Amend(id.clone(), Box::new(amendment)))
     }
 
     #[must_use]

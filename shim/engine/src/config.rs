@@ -9,6 +9,8 @@ pub struct EngineConfig {
     pub instance: String,
     /// Random id of the instance, kept in its root.
     pub random_id: String,
+    /// Id of the machine's present boot (/proc/sys/kernel/random/boot_id).
+    pub boot_id: String,
     /// Root folder.
     pub root: PathBuf,
     /// Run folder.

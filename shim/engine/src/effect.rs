@@ -11,6 +11,7 @@ pub(crate) mod pod;
 pub(crate) mod remove;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod update;
 pub(crate) mod volume;
 
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use std::time::Duration;
 
 use gantry_model::Result;
 use gantry_model::call::{Call, Cancel};
-use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::operation::OperationKind;
 use gantry_model::supervisor::Supervisor;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::inner::Inner;
 use crate::owner::{Key, Message, Object, Pending, Wish};
+use crate::work::Doing;
 
 /// How long an operation on a container or a pod may take as a whole; then its cancel is said. A stop waits for its
 /// container as long as it was asked to and is not bounded by this.
@@ -47,17 +49,17 @@ pub(crate) struct Context {
 
 impl Context {
     /// The record of this effect's operation and the context of its calls.
-    pub(crate) fn operation(&self, kind: OperationKind, object: &str) -> (Operation, Call) {
-        let (operation, mut call) = self.inner.operation(kind, object, TIMEOUT);
-        call.cancel = self.cancel.clone();
-        (operation, call)
+    pub(crate) fn operation(&self, kind: OperationKind, object: &str) -> (Doing, Call) {
+        self.inner
+            .operation_with(kind, object, TIMEOUT, self.cancel.clone())
     }
 }
 
 /// Runs the effect of a wish.
 pub(crate) async fn run(context: &Context, object: &Object, wish: Wish) -> Result<()> {
     match (object, wish) {
-        (Object::Container(id), Wish::Start) => start::run(context, id).await,
+        (Object::Container(id), Wish::Start) => start::run(context, id, start::By::User).await,
+        (Object::Container(id), Wish::Again) => start::run(context, id, start::By::Policy).await,
         (Object::Container(id), Wish::Stop { .. }) => stop::run(context, id).await,
         (Object::Container(id), Wish::Remove(how)) => remove::run(context, id, how).await,
         (Object::Container(id), Wish::Pause(paused)) => pause::run(context, id, paused).await,

@@ -21,7 +21,7 @@ pub(crate) async fn run(
     force: bool,
 ) -> Result<Vec<RemovedImage>> {
     let (_, details) = resolve(inner, reference).await?;
-    let _one_at_a_time = inner.single.lock().await;
+    let _one_at_a_time = inner.reserve_in_turn("image names").await;
     let (names, users) = around(inner, &details);
     let by_name = normalise(reference)
         .ok()

@@ -8,7 +8,7 @@ use gantry_model::call::{Call, Cancel};
 use gantry_model::container::Container;
 use gantry_model::driver::Drivers;
 use gantry_model::image::{ImageService, Origin};
-use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::operation::Operation;
 use gantry_model::sandbox::Sandbox;
 use gantry_model::supervisor::SupervisorService;
 use gantry_model::{ContainerId, Error, ExecId, OperationId, Result, SandboxId, Timestamp};
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) images: Arc<dyn ImageService>,
     pub(crate) supervisors: Arc<dyn SupervisorService>,
     pub(crate) host: Arc<dyn Host>,
+    /// What is being worked on.
+    pub(crate) work: crate::work::Work,
     pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,
     pub(crate) execs: Mutex<HashMap<ExecId, Arc<ExecEntry>>>,
     /// Names being given away: taken in memory before they are in a record.
@@ -37,8 +39,6 @@ pub(crate) struct Inner {
     /// Collections wait for nobody and let nobody wait: they run when no user of content is at work.
     pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
     pub(crate) collect_wanted: std::sync::atomic::AtomicBool,
-    /// One at a time per network or volume name.
-    pub(crate) single: tokio::sync::Mutex<()>,
 }
 
 impl Inner {
@@ -48,34 +48,6 @@ impl Inner {
 
     pub(crate) fn change(&self) -> Change {
         Change::at(self.now())
-    }
-
-    /// An operation's record and the context of its calls.
-    pub(crate) fn operation(
-        &self,
-        kind: OperationKind,
-        object: &str,
-        timeout: Duration,
-    ) -> (Operation, Call) {
-        let id = OperationId::from_random(self.host.random());
-        let since = self.now();
-        let nanos = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
-        let deadline = Timestamp(since.0.saturating_add(nanos));
-        let call = Call {
-            operation: id.clone(),
-            timeout,
-            cancel: Cancel::default(),
-        };
-        (
-            Operation {
-                id,
-                kind,
-                object: object.to_owned(),
-                since,
-                deadline,
-            },
-            call,
-        )
     }
 
     /// A call outside of a recorded operation.
@@ -174,6 +146,30 @@ impl Inner {
             .join(id)
             .to_string_lossy()
             .into_owned()
+    }
+
+    /// Tells an event that changes no state. One that cannot be written is told all the same and logged here.
+    pub(crate) async fn tell(&self, change: Change) {
+        if let Err(error) = self.ledger.tell(change).await {
+            tracing::warn!(%error, "writing an event");
+        }
+    }
+
+    /// Tells an event about a container that changes no state, beside whatever goes on; of one that is gone nothing.
+    pub(crate) fn tell_container(
+        self: &Arc<Self>,
+        id: &ContainerId,
+        action: &str,
+        attributes: &[(&str, String)],
+    ) {
+        let Ok(container) = self.container(id) else {
+            return;
+        };
+        let change = self
+            .change()
+            .container_event(action, &container, attributes);
+        let inner = Arc::clone(self);
+        tokio::spawn(async move { inner.tell(change).await });
     }
 
     /// Ends an operation whose object needs no other change.

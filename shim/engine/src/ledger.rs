@@ -1,7 +1,7 @@
 //! The records: in the store for good, in memory for readers. A change is durable before anybody sees it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use gantry_model::container::Container;
 use gantry_model::event::Event;
@@ -12,10 +12,11 @@ use gantry_model::sandbox::Sandbox;
 use gantry_model::volume::Volume;
 use gantry_model::{ContainerId, EndpointId, NetworkId, OperationId, Result, SandboxId};
 use gantry_store::{Batch, Store, Table};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::change::{Change, Item};
 use crate::events::Events;
+use crate::inner::lock;
 
 /// A container as its watchers see it.
 #[derive(Clone, Debug)]
@@ -43,12 +44,23 @@ pub(crate) struct Tables {
 pub(crate) struct Ledger {
     store: Store,
     tables: RwLock<Tables>,
+    /// One change of a container's record at a time: from reading the newest one until what follows from it is shown.
+    locks: Mutex<HashMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>,
     pub(crate) events: Events,
+}
+
+/// What was read at the start.
+pub(crate) struct Loaded {
+    pub(crate) ledger: Ledger,
+    /// Records that could not be read, in words; they stay in the store.
+    pub(crate) damaged: Vec<String>,
+    /// Containers among them: whatever runs for them is left alone.
+    pub(crate) unreadable: BTreeSet<ContainerId>,
 }
 
 impl Ledger {
     /// Reads everything. Damaged records are answered beside it; they stay in the store.
-    pub(crate) fn load(store: Store) -> Result<(Self, Vec<String>)> {
+    pub(crate) fn load(store: Store) -> Result<Loaded> {
         let mut damaged = Vec::new();
         let mut tables = Tables::default();
         for container in rows::<Container>(&store, Table::Containers, &mut damaged)? {
@@ -89,14 +101,32 @@ impl Ledger {
             tables.operations.insert(operation.id.clone(), operation);
         }
         let past = rows::<Event>(&store, Table::Events, &mut damaged)?;
-        Ok((
-            Self {
-                store,
-                tables: RwLock::new(tables),
-                events: Events::new(past),
-            },
+        let promised = note(&store, crate::events::PROMISE_KEY)?.unwrap_or(0);
+        let prefix = format!("{:?} ", Table::Containers);
+        let unreadable = damaged
+            .iter()
+            .filter_map(|text| text.strip_prefix(&prefix)?.split(':').next())
+            .filter_map(|id| ContainerId::parse(id).ok())
+            .collect();
+        let ledger = Self {
+            store,
+            tables: RwLock::new(tables),
+            locks: Mutex::default(),
+            events: Events::new(past, promised),
+        };
+        Ok(Loaded {
+            ledger,
             damaged,
-        ))
+            unreadable,
+        })
+    }
+
+    /// A record of the table that belongs to no other one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn note<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        note(&self.store, key)
     }
 
     /// For readers. Never held across an await.
@@ -106,31 +136,100 @@ impl Ledger {
 
     /// Writes a change durably, then shows it.
     pub(crate) async fn write(&self, change: Change) -> Result<()> {
+        let _held = self.hold(changed(&change.items)).await;
+        let items = self.newest(change.items)?;
         let mut batch = Batch::new();
-        let mut events = Vec::new();
-        for item in &change.items {
+        for item in &items {
             stage(&mut batch, item)?;
         }
-        for mut event in change.events {
-            event.sequence = self.events.number();
-            batch.put(Table::Events, &format!("{:020}", event.sequence), &event)?;
-            if let Some(old) = event.sequence.checked_sub(crate::events::KEPT) {
-                batch.delete(Table::Events, &format!("{old:020}"));
-            }
-            events.push(event);
-        }
+        let numbered = self.events.stage(&mut batch, change.events)?;
+        gantry_fault::point("engine.ledger.before-commit")?;
         let result = self.store.commit(batch).await;
+        gantry_fault::pass("engine.ledger.after-commit");
         if result.is_ok() {
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            for item in change.items {
+            for item in items {
+                self.forget_lock(&item);
                 apply(&mut tables, item);
             }
         }
-        for event in events {
-            self.events
-                .settle(event.sequence, result.is_ok().then_some(event));
-        }
+        numbered.settle(result.is_ok());
         result
+    }
+
+    /// Tells events that change no state: shown at once, on disk with the next write or within about a second.
+    ///
+    /// # Errors
+    /// The store has ended, or cannot promise more numbers; the events are not told then.
+    pub(crate) async fn tell(&self, change: Change) -> Result<()> {
+        let mut batch = Batch::new();
+        let numbered = self.events.stage(&mut batch, change.events)?;
+        let result = if numbered.may_be_shown() {
+            self.store.commit_later(batch)
+        } else {
+            self.store.commit(batch).await
+        };
+        numbered.settle(result.is_ok());
+        result
+    }
+
+    /// Locks the records of containers, in the order of their ids.
+    async fn hold(&self, ids: BTreeSet<ContainerId>) -> Vec<OwnedMutexGuard<()>> {
+        let mut held = Vec::with_capacity(ids.len());
+        for id in ids {
+            let one = Arc::clone(lock(&self.locks).entry(id).or_default());
+            held.push(one.lock_owned().await);
+        }
+        held
+    }
+
+    fn forget_lock(&self, item: &Item) {
+        if let Item::NoContainer(id) = item {
+            lock(&self.locks).remove(id);
+        }
+    }
+
+    /// Puts together what an operation knows of a container and what others have changed meanwhile.
+    ///
+    /// # Errors
+    /// `NotFound` when a container that is to be amended is gone.
+    fn newest(&self, items: Vec<Item>) -> Result<Vec<Item>> {
+        let tables = self.read();
+        let mut merged: BTreeMap<ContainerId, Container> = BTreeMap::new();
+        let mut others = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Item::Container(mut record) => {
+                    let before = merged.get(&record.id).cloned().or_else(|| {
+                        let seen = tables.containers.get(&record.id)?.borrow();
+                        Some((*seen.container).clone())
+                    });
+                    if let Some(before) = before {
+                        record.name = before.name;
+                        record.spec = before.spec;
+                        record.door_data = before.door_data;
+                        record.restart = before.restart;
+                    }
+                    merged.insert(record.id.clone(), *record);
+                }
+                Item::Amend(id, amendment) => {
+                    let newest = merged.remove(&id).or_else(|| {
+                        let seen = tables.containers.get(&id)?.borrow();
+                        Some((*seen.container).clone())
+                    });
+                    let mut newest = newest.ok_or_else(|| {
+                        gantry_model::Error::not_found(format!("No such container: {id}"))
+                    })?;
+                    amendment(&mut newest);
+                    merged.insert(id, newest);
+                }
+                other => others.push(other),
+            }
+        }
+        let containers = merged
+            .into_values()
+            .map(|record| Item::Container(Box::new(record)));
+        Ok(containers.chain(others).collect())
     }
 
     /// Marks that a container's last run holds nothing any more (memory only).
@@ -139,6 +238,22 @@ impl Ledger {
             sender.send_modify(|seen| seen.settled = settled);
         }
     }
+}
+
+/// The containers whose records these items change.
+fn changed(items: &[Item]) -> BTreeSet<ContainerId> {
+    let id = |item: &Item| match item {
+        Item::Container(record) => Some(record.id.clone()),
+        Item::Amend(id, _) | Item::NoContainer(id) => Some(id.clone()),
+        _ => None,
+    };
+    items.iter().filter_map(id).collect()
+}
+
+fn note<T: serde::de::DeserializeOwned>(store: &Store, key: &str) -> Result<Option<T>> {
+    let rows = store.load::<serde_json::Value>(Table::Meta)?;
+    let row = rows.into_iter().find(|(name, _)| name == key);
+    Ok(row.and_then(|(_, row)| serde_json::from_value(row.ok()?).ok()))
 }
 
 fn rows<T: serde::de::DeserializeOwned>(
@@ -167,6 +282,10 @@ fn stage(batch: &mut Batch, item: &Item) -> Result<()> {
         Item::Volume(record) => batch.put(Table::Volumes, &record.name, record),
         Item::ImageName(record) => batch.put(Table::ImageNames, &record.name, record),
         Item::Operation(record) => batch.put(Table::Operations, record.id.as_str(), record),
+        Item::Amend(id, _) => Err(gantry_model::Error::internal(format!(
+            "the change of container {id} was not put together"
+        ))),
+        Item::Note(key, text) => batch.put(Table::Meta, key, text),
         Item::NoContainer(id) => delete(batch, Table::Containers, id.as_str()),
         Item::NoSandbox(id) => delete(batch, Table::Sandboxes, id.as_str()),
         Item::NoNetwork(id) => delete(batch, Table::Networks, id.as_str()),
@@ -201,6 +320,7 @@ fn apply(tables: &mut Tables, item: Item) {
                 .insert(record.name.clone(), Arc::new(record)),
         ),
         Item::Operation(record) => drop(tables.operations.insert(record.id.clone(), record)),
+        Item::Amend(..) | Item::Note(..) => {}
         Item::NoContainer(id) => hide(tables, &id),
         Item::NoSandbox(id) => drop(tables.sandboxes.remove(&id)),
         Item::NoNetwork(id) => drop(tables.networks.remove(&id)),
@@ -212,10 +332,17 @@ fn apply(tables: &mut Tables, item: Item) {
 }
 
 fn show(tables: &mut Tables, record: Container) {
+    let id = record.id.clone();
+    let before = tables
+        .containers
+        .get(&id)
+        .map(|seen| Arc::clone(&seen.borrow().container));
+    if let Some(before) = before.filter(|before| before.name != record.name) {
+        tables.names.remove(&(before.origin, before.name.clone()));
+    }
     tables
         .names
-        .insert((record.origin, record.name.clone()), record.id.clone());
-    let id = record.id.clone();
+        .insert((record.origin, record.name.clone()), id.clone());
     let live = record.state.is_live();
     let record = Arc::new(record);
     match tables.containers.get(&id) {

@@ -12,6 +12,7 @@ mod exec;
 mod host;
 mod image_removal;
 mod inner;
+mod late;
 mod ledger;
 mod names;
 mod networks;
@@ -19,10 +20,15 @@ mod owner;
 mod pods;
 mod recovery;
 mod signal;
+#[cfg(test)]
+mod testing;
 mod validate;
 mod wait;
+mod work;
 
-pub use api::container::{CreateContainer, RemoveContainer, WaitCondition, Waited};
+pub use api::container::{
+    CreateContainer, RemoveContainer, UpdateContainer, WaitCondition, Waited,
+};
 pub use api::event::EventStream;
 pub use api::exec::{ExecOutput, ExecSpec, ExecView};
 pub use api::image::{ImageView, RemovedImage};
@@ -71,13 +77,13 @@ impl Engine {
     /// # Errors
     /// The database or the run folder cannot be read.
     pub async fn open(parts: Parts) -> Result<Self> {
-        let (ledger, damaged) = Ledger::load(parts.store)?;
-        for record in damaged {
+        let loaded = Ledger::load(parts.store)?;
+        for record in loaded.damaged {
             tracing::error!(record, "a record is damaged and left out");
         }
         let inner = Arc::new(Inner {
             config: parts.config,
-            ledger,
+            ledger: loaded.ledger,
             drivers: parts.drivers,
             images: parts.images,
             supervisors: parts.supervisors,
@@ -87,9 +93,9 @@ impl Engine {
             reserved: Default::default(),
             gate: Default::default(),
             collect_wanted: Default::default(),
-            single: Default::default(),
+            work: Default::default(),
         });
-        recovery::run(&inner).await?;
+        recovery::run(&inner, &loaded.unreadable).await?;
         Ok(Self { inner })
     }
 }

@@ -21,8 +21,10 @@ pub(crate) async fn create(
     spec: NetworkSpec,
     predefined: bool,
 ) -> Result<NetworkId> {
-    let _one_at_a_time = inner.single.lock().await;
     check_name(&spec.name)?;
+    let _one_at_a_time = inner
+        .reserve_in_turn(&format!("network {}", spec.name))
+        .await;
     if inner
         .ledger
         .read()
@@ -62,12 +64,21 @@ pub(crate) async fn create(
         .with(Item::Network(network.clone()))
         .with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
-    match driver.create(&call, &network).await {
+    inner.waits(
+        &call,
+        format!("network driver {}: create", network.spec.driver),
+    );
+    gantry_fault::pass("engine.network.before-create");
+    let made = driver.create(&call, &network).await;
+    let made = made
+        .and_then(|made| Ok(gantry_fault::point("engine.network.after-create").map(|()| made)?));
+    match made {
         Ok(made) => {
             network.spec.pools = made.pools;
             network.state = made.state;
             let id = network.id.clone();
-            let change = event(inner, "create", &network).with(Item::NoOperation(operation.id));
+            let change =
+                event(inner, "create", &network).with(Item::NoOperation(operation.id.clone()));
             inner
                 .ledger
                 .write(change.with(Item::Network(network)))
@@ -75,13 +86,18 @@ pub(crate) async fn create(
             Ok(id)
         }
         Err(error) => {
-            if let Err(undo) = driver.delete(&call, &network).await {
+            let call = inner.call(DRIVER_TIMEOUT);
+            if let Err(undo) = driver.delete(&call, &network).await
+                && undo.kind != ErrorKind::NotFound
+            {
+                // Its intent stays in the records: taken up again with the plugin's late answer, or at the next start.
                 tracing::warn!(network = %network.spec.name, error = %undo, "clearing away a network that was not made");
+                return Err(error);
             }
             let change = inner
                 .change()
                 .with(Item::NoNetwork(network.id))
-                .with(Item::NoOperation(operation.id));
+                .with(Item::NoOperation(operation.id.clone()));
             inner.ledger.write(change).await?;
             Err(error)
         }
@@ -89,8 +105,11 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn remove(inner: &Arc<Inner>, network: &Network) -> Result<()> {
-    let _one_at_a_time = inner.single.lock().await;
     let name = &network.spec.name;
+    let _one_at_a_time = inner.reserve_in_turn(&format!("network {name}")).await;
+    if !inner.ledger.read().networks.contains_key(&network.id) {
+        return Err(Error::not_found(format!("network {name} not found")));
+    }
     if network.predefined {
         let text = format!("{name} is a pre-defined network and cannot be removed");
         return Err(Error::new(ErrorKind::PermissionDenied, text));
@@ -115,18 +134,27 @@ pub(crate) async fn remove(inner: &Arc<Inner>, network: &Network) -> Result<()> 
         .ledger
         .write(inner.change().with(Item::Operation(operation.clone())))
         .await?;
+    inner.waits(
+        &call,
+        format!("network driver {}: delete", network.spec.driver),
+    );
+    gantry_fault::pass("engine.network.before-delete");
     let result = match inner.drivers.network(&network.spec.driver) {
         Ok(driver) => driver.delete(&call, network).await,
         Err(error) => Err(error),
     };
+    gantry_fault::pass("engine.network.after-delete");
     if let Err(error) = result {
-        inner.end(&operation).await?;
+        // Of an unknown outcome the intent stays: the removal goes on when the plugin has answered.
+        if error.kind != ErrorKind::Unknown {
+            inner.end(&operation).await?;
+        }
         return Err(error);
     }
     let change = event(inner, "destroy", network).with(Item::NoNetwork(network.id.clone()));
     inner
         .ledger
-        .write(change.with(Item::NoOperation(operation.id)))
+        .write(change.with(Item::NoOperation(operation.id.clone())))
         .await
 }
 

@@ -9,11 +9,13 @@
 //! | Stop | waits its turn | joins, the shorter time wins | refused: it runs | waits its turn, time now 0 | waits its turn |
 //! | Remove | refused | refused: it is going | joins | joins | waits its turn |
 //! | Pause | waits its turn | waits its turn | refused: it runs | waits its turn | waits its turn |
+//! | Again (by policy) | joins | waits its turn | refused: it runs | cancels it, waits its turn | waits its turn |
 //! | cleaning up after an exit | waits its turn | waits its turn | waits its turn | waits its turn | waits its turn |
 
 mod attach;
 mod decide;
 mod events;
+pub(crate) mod policy;
 mod run;
 
 use std::collections::{HashMap, VecDeque};
@@ -47,7 +49,11 @@ pub(crate) enum Object {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     Start,
-    Stop { timeout: Option<Duration> },
+    /// A start that a restart policy asks for.
+    Again,
+    Stop {
+        timeout: Option<Duration>,
+    },
     Remove(RemoveContainer),
     Pause(bool),
     StopPod,
@@ -63,6 +69,15 @@ pub(crate) enum Message {
         wish: Wish,
         reply: Reply,
     },
+    /// A stop and the start that follows it, with nothing in between.
+    Restart {
+        id: ContainerId,
+        timeout: Option<Duration>,
+        stopped: Reply,
+        started: Reply,
+    },
+    /// The restart policy's back-off may be over.
+    Due { id: ContainerId },
     /// Somebody wants to attach to this or the next run.
     Attach {
         id: ContainerId,
@@ -79,6 +94,8 @@ pub(crate) enum Message {
     Down,
     /// An effect has ended.
     Finished { object: Object, result: Result<()> },
+    /// The clean-up after a run has begun, outside of this owner: start-up found it dead.
+    Freeing { id: ContainerId },
     /// The clean-up after an exit has ended.
     Settled { id: ContainerId },
 }
@@ -126,6 +143,13 @@ struct Owner {
     me: mpsc::UnboundedSender<Message>,
     live: Option<Live>,
     slots: HashMap<Object, Slot>,
+}
+
+impl Wish {
+    /// A run is begun, by whomever.
+    pub(crate) fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::Again)
+    }
 }
 
 impl Inner {

@@ -1,12 +1,12 @@
 //! Start-up: what the records say, what supervisors are found, and what follows. The truth is known before the doors
 //! open; slow clean-up goes on behind them, each by its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_model::container::Container;
-use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::operation::Operation;
 use gantry_model::sandbox::Sandbox;
 use gantry_model::state::{Move, State};
 use gantry_model::supervisor::{Exit, Recovered, TaskRecord, TaskState};
@@ -17,13 +17,17 @@ use crate::RemoveContainer;
 use crate::change::Item;
 use crate::effect::{self, network};
 use crate::inner::{DRIVER_TIMEOUT, Inner};
-use crate::networks;
-use crate::owner::{Key, Live, Message, Object, Wish};
+use crate::owner::{Key, Live, Message, Object, Wish, policy};
+use crate::{late, networks};
+
+/// The note that keeps the boot id of the last daemon's time.
+const BOOT: &str = "boot-id";
 
 /// How long a supervisor that was never committed may take to end by itself.
 const UNCOMMITTED: Duration = Duration::from_secs(10);
 
-pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
+pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) -> Result<()> {
+    let booted = booted(inner).await?;
     let mut found: BTreeMap<SandboxId, Recovered> = inner
         .supervisors
         .recover()
@@ -33,19 +37,38 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
         .collect();
     let operations: Vec<Operation> = inner.ledger.read().operations.values().cloned().collect();
     networks(inner).await;
+    gantry_fault::pass("engine.recovery.after-networks");
     let sandboxes: Vec<Arc<Sandbox>> = inner.ledger.read().sandboxes.values().cloned().collect();
-    for sandbox in sandboxes {
-        match found.remove(&sandbox.id) {
-            Some(one) if one.alive && one.committed && !one.stale => {
-                adopt(inner, &sandbox, one).await?
+    // Beside each other: each writes its own records, and their commits share their syncs.
+    let each = sandboxes.iter().map(|sandbox| {
+        let one = found.remove(&sandbox.id);
+        async move {
+            match one {
+                // A container this version cannot read is not ours to end: a newer version will know it.
+                _ if sandbox
+                    .container
+                    .as_ref()
+                    .is_some_and(|id| unreadable.contains(id)) =>
+                {
+                    Ok(())
+                }
+                Some(one) if one.alive && one.committed && !one.stale => {
+                    adopt(inner, sandbox, one).await
+                }
+                other => bury(inner, sandbox, other).await,
             }
-            other => bury(inner, &sandbox, other).await?,
         }
-    }
+    });
+    futures_util::future::join_all(each)
+        .await
+        .into_iter()
+        .collect::<Result<()>>()?;
+    gantry_fault::pass("engine.recovery.after-sandboxes");
     for stray in found.into_values() {
         end_stray(inner, stray).await;
     }
-    half_made(inner, &operations).await?;
+    half_made(inner, &operations).await;
+    policies(inner, booted).await?;
     removals(inner);
     leftovers(inner);
     Inner::collect_soon(inner);
@@ -177,8 +200,19 @@ async fn bury(inner: &Arc<Inner>, sandbox: &Sandbox, one: Option<Recovered>) -> 
     // A pod nobody was told of is gone altogether; others stay until they are removed.
     let forget = sandbox.pod.is_none() || sandbox.state == State::Created;
     inner.ledger.write(change.sandbox(down)).await?;
+    let containers: Vec<Arc<Container>> = match &sandbox.container {
+        Some(id) => inner.container(id).into_iter().collect(),
+        None => inner.containers_of(&sandbox.id),
+    };
+    // Whatever is asked of them waits until what the run held is free: its root file system may still be mounted.
+    for container in &containers {
+        let owner = inner.owner_of(&container.id)?;
+        let _ = owner.send(Message::Freeing {
+            id: container.id.clone(),
+        });
+    }
     let (inner, sandbox) = (Arc::clone(inner), sandbox.clone());
-    tokio::spawn(async move { free(&inner, &sandbox, forget).await });
+    tokio::spawn(async move { free(&inner, &sandbox, &containers, forget).await });
     Ok(())
 }
 
@@ -211,25 +245,29 @@ fn ended(
         }
     }));
     run.pid = 0;
+    let now = inner.now();
     if !was_live {
-        return change.container(record);
+        // A start by policy that was cut off is begun again; a user's was not answered.
+        let id = record.id.clone();
+        return change.container(record).amend(&id, move |record| {
+            if record.restart.count > 0 {
+                record.restart = policy::after(record, policy::Cause::NotStarted, now);
+            }
+        });
     }
     record.state = State::Exited;
     let code = record.exit().map_or(255, |exit| exit.code).to_string();
-    change
-        .container_event("die", &record, &[("exitCode", code)])
-        .container(record)
+    let change = change.container_event("die", &record, &[("exitCode", code)]);
+    effect::finish::with_policy(change, record, now)
 }
 
-async fn free(inner: &Arc<Inner>, sandbox: &Sandbox, forget: bool) {
+async fn free(inner: &Arc<Inner>, sandbox: &Sandbox, containers: &[Arc<Container>], forget: bool) {
     let call = inner.call(DRIVER_TIMEOUT);
     network::leave_all(inner, &call, &sandbox.id).await;
+    gantry_fault::pass("engine.recovery.after-leave");
     discard_when_dead(inner, &sandbox.id, &sandbox.cgroup).await;
-    let containers = match &sandbox.container {
-        Some(id) => inner.container(id).into_iter().collect(),
-        None => inner.containers_of(&sandbox.id),
-    };
-    for container in &containers {
+    gantry_fault::pass("engine.recovery.after-discard");
+    for container in containers {
         effect::volume::release(inner, &call, container).await;
     }
     if forget {
@@ -247,16 +285,10 @@ async fn free(inner: &Arc<Inner>, sandbox: &Sandbox, forget: bool) {
         }
     }
     for container in containers {
-        inner.ledger.settle(&container.id, true);
-        if container.spec.auto_remove && container.pod.is_none() {
-            wish(
-                inner,
-                &container.id,
-                Wish::Remove(RemoveContainer {
-                    force: false,
-                    volumes: true,
-                }),
-            );
+        if let Ok(owner) = inner.owner_of(&container.id) {
+            let _ = owner.send(Message::Settled {
+                id: container.id.clone(),
+            });
         }
     }
 }
@@ -308,48 +340,60 @@ fn runs_in(inner: &Inner, sandbox: &SandboxId) -> Vec<Arc<Container>> {
     .collect()
 }
 
-/// Operations that were cut off: what is half made is unmade; of the rest the sandboxes and records above tell all.
-async fn half_made(inner: &Arc<Inner>, operations: &[Operation]) -> Result<()> {
-    let call = inner.call(DRIVER_TIMEOUT);
+/// Operations that were cut off. One that cannot be taken up now (its plugin is not there) stays in the records.
+async fn half_made(inner: &Arc<Inner>, operations: &[Operation]) {
     for operation in operations {
-        let mut change = inner.change().with(Item::NoOperation(operation.id.clone()));
-        match operation.kind {
-            OperationKind::CreateContainer => {
-                if let Some(container) = ContainerId::parse(&operation.object)
-                    .ok()
-                    .and_then(|id| inner.container(&id).ok())
-                {
-                    if let Err(error) = effect::remove::unmake(inner, &call, &container).await {
-                        tracing::warn!(container = %container.id, %error, "unmaking a half-made container");
-                        continue;
-                    }
-                    change = change.with(Item::NoContainer(container.id.clone()));
-                }
-            }
-            OperationKind::CreateVolume => {
-                let volume = inner
-                    .ledger
-                    .read()
-                    .volumes
-                    .get(&operation.object)
-                    .filter(|v| !v.made)
-                    .cloned();
-                if let Some(volume) = volume {
-                    let driver = inner.drivers.volume(&volume.driver);
-                    if let Ok(driver) = driver
-                        && let Err(error) = driver.remove(&call, &volume).await
-                    {
-                        tracing::warn!(volume = %volume.name, %error, "unmaking a half-made volume");
-                        continue;
-                    }
-                    change = change.with(Item::NoVolume(volume.name.clone()));
-                }
-            }
-            _ => {}
+        if let Err(error) = late::take_up(inner, operation).await {
+            tracing::warn!(operation = %operation.id, kind = ?operation.kind, object = operation.object, %error, "taking up an operation that was cut off");
         }
-        inner.ledger.write(change).await?;
+    }
+    for endpoint in network::orphans(inner) {
+        if let Err(error) = network::leave_orphan(inner, &endpoint).await {
+            tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network with an endpoint that was left");
+        }
+    }
+}
+
+/// Restart policies go on where they were. After a boot those begin again that `always` means, whoever stopped them.
+async fn policies(inner: &Arc<Inner>, booted: bool) -> Result<()> {
+    let now = inner.now();
+    let all: Vec<Arc<Container>> = {
+        let tables = inner.ledger.read();
+        let seen = tables.containers.values();
+        seen.map(|seen| Arc::clone(&seen.borrow().container))
+            .collect()
+    };
+    let idle = all
+        .iter()
+        .filter(|container| !container.state.is_live() && container.state != State::Removing);
+    for container in idle {
+        let starts = booted && policy::at_boot(container);
+        if starts {
+            let change = inner.change().amend(&container.id, move |record| {
+                record.restart.due = Some(now);
+            });
+            inner.ledger.write(change).await?;
+        }
+        // Of a run that has just been buried the owner hears when everything is free.
+        if starts || container.restart.due.is_some() {
+            let owner = inner.owner_of(&container.id)?;
+            let _ = owner.send(Message::Due {
+                id: container.id.clone(),
+            });
+        }
     }
     Ok(())
+}
+
+/// Whether the machine was booted since the last daemon of this instance ran. The first one ever saw no boot.
+async fn booted(inner: &Arc<Inner>) -> Result<bool> {
+    let last: Option<String> = inner.ledger.note(BOOT)?;
+    let now = &inner.config.boot_id;
+    if last.as_ref() != Some(now) {
+        let change = inner.change().with(Item::Note(BOOT, now.clone()));
+        inner.ledger.write(change).await?;
+    }
+    Ok(last.is_some_and(|last| last != *now))
 }
 
 /// What the snapshotter holds of snapshots that were never whole goes, beside everything else.
@@ -376,20 +420,33 @@ fn removals(inner: &Arc<Inner>) {
             .containers
             .values()
             .map(|seen| Arc::clone(&seen.borrow().container));
-        all.filter(|container| container.state == State::Removing)
+        // `--rm` of a run that is over and was not followed by its removal any more.
+        let over = |container: &Container| {
+            container.spec.auto_remove
+                && container.pod.is_none()
+                && container.restart.due.is_none()
+                && !container.state.is_live()
+                && container.exit().is_some()
+        };
+        all.filter(|container| container.state == State::Removing || over(container))
             .map(|container| container.id.clone())
             .collect()
     };
     for id in removing {
-        wish(
-            inner,
-            &id,
-            Wish::Remove(RemoveContainer {
-                force: true,
-                volumes: false,
-            }),
-        );
+        remove(inner, &id);
     }
+}
+
+/// Goes on with a removal. What `--rm` began takes the anonymous volumes with it.
+pub(crate) fn remove(inner: &Arc<Inner>, id: &ContainerId) {
+    let volumes = inner
+        .container(id)
+        .is_ok_and(|container| container.spec.auto_remove);
+    let how = RemoveContainer {
+        force: true,
+        volumes,
+    };
+    wish(inner, id, Wish::Remove(how));
 }
 
 fn wish(inner: &Arc<Inner>, id: &ContainerId, wish: Wish) {

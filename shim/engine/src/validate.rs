@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gantry_model::container::ContainerSpec;
+use gantry_model::container::{ContainerSpec, Resources};
 use gantry_model::image::ImageDetails;
 use gantry_model::mount::{MountSource, MountSpec};
 use gantry_model::{Error, Result};
@@ -25,7 +25,12 @@ pub(crate) fn container(
         ));
     }
     command(spec, image)?;
-    resources(config, spec)?;
+    resources(config, &spec.resources)?;
+    if spec.auto_remove && spec.restart.policy != gantry_model::policy::RestartPolicy::No {
+        return Err(Error::invalid(
+            "can't create 'AutoRemove' container with restart policy",
+        ));
+    }
     mounts(&spec.mounts)?;
     if !spec.process.cwd.is_empty() && !spec.process.cwd.starts_with('/') {
         let cwd = &spec.process.cwd;
@@ -85,9 +90,12 @@ fn command(spec: &ContainerSpec, image: &ImageDetails) -> Result<()> {
 }
 
 /// What depends on the host; the rest is the runtime configuration's to refuse.
-fn resources(config: &EngineConfig, spec: &ContainerSpec) -> Result<()> {
+///
+/// # Errors
+/// `InvalidArgument` naming the limit.
+pub(crate) fn resources(config: &EngineConfig, resources: &Resources) -> Result<()> {
     let cpus = config.cpus;
-    if spec.resources.nano_cpus > i64::from(cpus) * 1_000_000_000 {
+    if resources.nano_cpus > i64::from(cpus) * 1_000_000_000 {
         return Err(Error::invalid(format!(
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));

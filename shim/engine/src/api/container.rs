@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_model::container::{Container, ContainerSpec};
+use gantry_model::container::{Container, ContainerSpec, Resources};
 use gantry_model::image::Origin;
+use gantry_model::policy::RestartSpec;
 use gantry_model::supervisor::{AttachStreams, Attached, Exit, Stats, Target, WindowSize};
-use gantry_model::{ContainerId, Error, Result, SandboxId};
+use gantry_model::{ContainerId, Error, ErrorKind, Result, SandboxId};
 
 use crate::Engine;
 use crate::inner::DRIVER_TIMEOUT;
@@ -36,6 +37,17 @@ pub struct RemoveContainer {
     pub force: bool,
     /// Remove its anonymous volumes.
     pub volumes: bool,
+}
+
+/// A change of a container's description. What is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateContainer {
+    /// Limits: fields that are 0, empty or `None` stay as they are.
+    pub resources: Option<Resources>,
+    /// Restart policy.
+    pub restart: Option<RestartSpec>,
+    /// What the door keeps.
+    pub door_data: Option<String>,
 }
 
 /// What a waiter waits for.
@@ -150,6 +162,77 @@ impl Engine {
         self.inner.ask(id, Wish::Stop { timeout }).await
     }
 
+    /// Stops it if it runs and starts it: one operation, so that nothing follows the end of the run in between (`--rm`
+    /// does not remove it, no policy restarts it).
+    ///
+    /// # Errors
+    /// As [`Engine::stop_container`] and [`Engine::start_container`].
+    pub async fn restart_container(
+        &self,
+        id: &ContainerId,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        let (stopped, has_stopped) = tokio::sync::oneshot::channel();
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let letter = Message::Restart {
+            id: id.clone(),
+            timeout,
+            stopped,
+            started,
+        };
+        let _ = self.inner.owner_of(id)?.send(letter);
+        let gone = || Error::cancelled(format!("container {id} was removed meanwhile"));
+        match has_stopped.await.map_err(|_| gone())? {
+            Err(error) if error.kind != ErrorKind::NotModified => return Err(error),
+            _ => {}
+        }
+        has_started.await.map_err(|_| gone())??;
+        let container = self.inner.container(id)?;
+        let change = self
+            .inner
+            .change()
+            .container_event("restart", &container, &[]);
+        self.inner.tell(change).await;
+        Ok(())
+    }
+
+    /// Gives it another name (without a slash). `door_data` replaces what the door keeps.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `Conflict` while it is being removed.
+    pub async fn rename_container(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        door_data: Option<String>,
+    ) -> Result<()> {
+        let (inner, id, name) = (Arc::clone(&self.inner), id.clone(), name.to_owned());
+        crate::run_to_end(async move {
+            crate::effect::update::rename(&inner, &id, name, door_data).await
+        })
+        .await
+    }
+
+    /// Changes limits and restart policy, of a running container at once.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidArgument` naming the limit, `Conflict` while it is being removed; what the kernel refuses
+    /// leaves everything as it was.
+    pub async fn update_container(&self, id: &ContainerId, update: UpdateContainer) -> Result<()> {
+        let (inner, id) = (Arc::clone(&self.inner), id.clone());
+        crate::run_to_end(async move { crate::effect::update::run(&inner, &id, update).await })
+            .await
+    }
+
+    /// Process ids on the host of all that run in it, execs included.
+    ///
+    /// # Errors
+    /// `Conflict` when it does not run.
+    pub async fn processes(&self, id: &ContainerId) -> Result<Vec<i32>> {
+        let handle = self.inner.supervisor_of(id).await?;
+        handle.processes(&self.inner.call(DRIVER_TIMEOUT), id).await
+    }
+
     /// Sends a signal: `SIGTERM`, `TERM`, `15`; empty: SIGKILL.
     ///
     /// # Errors
@@ -160,18 +243,8 @@ impl Engine {
         } else {
             crate::signal::parse(signal)?
         };
-        let container = self.inner.container(id)?;
-        if !container.state.is_live() {
-            return Err(Error::conflict(format!("container {id} is not running")));
-        }
-        let handle = self.inner.supervisor_of(id).await?;
-        let call = self.inner.call(DRIVER_TIMEOUT);
-        handle.kill(&call, id, number, false).await?;
-        let change = self.inner.change();
-        self.inner
-            .ledger
-            .write(change.container_event("kill", &container, &[("signal", number.to_string())]))
-            .await
+        let (inner, id) = (Arc::clone(&self.inner), id.clone());
+        crate::run_to_end(async move { crate::effect::stop::kill(&inner, &id, number).await }).await
     }
 
     /// Freezes or thaws.

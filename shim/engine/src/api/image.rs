@@ -319,7 +319,7 @@ pub(crate) async fn point(
     target: &Descriptor,
     action: &str,
 ) -> Result<()> {
-    let _one_at_a_time = inner.single.lock().await;
+    let _one_at_a_time = inner.reserve_in_turn("image names").await;
     let (before, others) = {
         let tables = inner.ledger.read();
         let before = tables.image_names.get(name).cloned();

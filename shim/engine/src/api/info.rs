@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use gantry_model::Result;
 use gantry_model::image::Origin;
-use gantry_model::operation::Operation;
+use gantry_model::operation::OperationView;
 use gantry_model::plugin::PluginInfo;
 use gantry_model::state::State;
 
@@ -64,11 +65,17 @@ impl Engine {
         self.inner.drivers.list()
     }
 
-    /// Unfinished operations, oldest first.
-    pub fn operations(&self) -> Vec<Operation> {
-        let tables = self.inner.ledger.read();
-        let mut all: Vec<Operation> = tables.operations.values().cloned().collect();
-        all.sort_by_key(|operation| operation.since);
-        all
+    /// Unfinished operations, oldest first, with what each waits for.
+    pub fn operations(&self) -> Vec<OperationView> {
+        self.inner.unfinished()
+    }
+
+    /// Cancels an unfinished operation, named by its id or the beginning of it. Its caller is told `Cancelled`; what it
+    /// had done is undone.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidArgument` for a beginning of several, `FailedPrecondition` when nobody works on it.
+    pub fn cancel_operation(&self, reference: &str) -> Result<OperationView> {
+        self.inner.cancel_work(reference)
     }
 }

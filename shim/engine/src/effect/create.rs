@@ -65,22 +65,36 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
         .container(record.clone())
         .with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
+    gantry_fault::pass("engine.create.after-intent");
     match make(inner, &call, record.clone(), &details).await {
         Ok(record) => {
+            gantry_fault::pass("engine.create.before-recorded");
             let change = inner.change().container_event("create", &record, &[]);
             let id = record.id.clone();
             let change = change
                 .container(record)
-                .with(Item::NoOperation(operation.id));
+                .with(Item::NoOperation(operation.id.clone()));
             inner.ledger.write(change).await?;
             Ok(id)
         }
         Err(error) => {
-            super::remove::unmake(inner, &call, &record).await?;
+            // A call of its own: the first one may be cancelled, undoing must not be.
+            let call = inner.call(DRIVER_TIMEOUT);
+            if let Err(undo) = super::remove::unmake(inner, &call, &record).await {
+                // Its intent stays in the records: taken up again with the plugin's late answer, or at the next start.
+                tracing::warn!(container = %record.id, error = %undo, "unmaking a container that was not made");
+                let going = Container {
+                    state: State::Removing,
+                    ..record
+                };
+                inner.ledger.write(inner.change().container(going)).await?;
+                return Err(error);
+            }
+            gantry_fault::pass("engine.create.after-undo");
             let change = inner
                 .change()
                 .with(Item::NoContainer(record.id))
-                .with(Item::NoOperation(operation.id));
+                .with(Item::NoOperation(operation.id.clone()));
             inner.ledger.write(change).await?;
             Err(error)
         }
@@ -93,15 +107,19 @@ async fn make(
     mut record: Container,
     details: &ImageDetails,
 ) -> Result<Container> {
+    inner.waits(call, "the image to be unpacked");
     inner
         .images
         .ensure_unpacked(call, &record.image, &record.snapshotter)
         .await?;
     let snapshotter = inner.drivers.snapshotter(&record.snapshotter)?;
     let parent = (!details.chain_id.is_empty()).then_some(details.chain_id.as_str());
+    inner.waits(call, format!("snapshotter {}: prepare", record.snapshotter));
+    gantry_fault::point("engine.create.before-snapshot")?;
     snapshotter
         .prepare(call, record.id.as_str(), parent)
         .await?;
+    gantry_fault::point("engine.create.after-snapshot")?;
     inner
         .host
         .make_dir(&inner.container_dir(record.id.as_str()), 0o711)
@@ -119,10 +137,12 @@ async fn make(
             options,
             ..CreateVolume::default()
         };
+        inner.waits(call, format!("volume {}", used.name));
         used.mountpoint = volume::ensure(inner, &request, used.anonymous)
             .await?
             .mountpoint
             .clone();
+        gantry_fault::point("engine.create.after-volume")?;
     }
     Ok(record)
 }

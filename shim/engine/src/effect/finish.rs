@@ -6,13 +6,16 @@ use gantry_model::call::Call;
 use gantry_model::container::Container;
 use gantry_model::state::{Move, State};
 use gantry_model::supervisor::{Exit, Supervisor};
-use gantry_model::{ContainerId, ErrorKind, Result, SandboxId};
+use gantry_model::{ContainerId, ErrorKind, SandboxId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::{network, volume};
-use crate::change::Item;
+use crate::change::{Change, Item};
 use crate::inner::{DRIVER_TIMEOUT, Inner};
-use crate::owner::Message;
+use crate::owner::{Message, policy};
+
+/// The longest time between two tries to write an exit down.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub(crate) struct Finish {
     pub(crate) inner: Arc<Inner>,
@@ -27,9 +30,8 @@ impl Finish {
         let Ok(container) = self.inner.container(id) else {
             return;
         };
-        if let Err(error) = self.record(&container, exit).await {
-            tracing::error!(container = %id, %error, "recording an exit");
-        }
+        self.record(&container, exit).await;
+        gantry_fault::pass("engine.finish.after-record");
         let call = self.inner.call(DRIVER_TIMEOUT);
         if self.pod {
             if let Some(handle) = &self.handle
@@ -44,7 +46,20 @@ impl Finish {
         volume::release(&self.inner, &call, &container).await;
     }
 
-    async fn record(&self, container: &Container, exit: Exit) -> Result<()> {
+    /// Writes the exit down, however long the database refuses it (a full disk): nothing else may be said before.
+    async fn record(&self, container: &Container, exit: Exit) {
+        let mut pause = std::time::Duration::from_millis(100);
+        while let Err(error) = self.inner.ledger.write(self.ending(container, &exit)).await {
+            if self.inner.container(&container.id).is_err() {
+                return;
+            }
+            tracing::error!(container = %container.id, %error, "an exit cannot be recorded yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY);
+        }
+    }
+
+    fn ending(&self, container: &Container, exit: &Exit) -> Change {
         let mut record = container.clone();
         record.state = record.state.after(Move::Exited).unwrap_or(State::Exited);
         let code = exit.code.to_string();
@@ -60,12 +75,13 @@ impl Finish {
             change = change.container_event("oom", &record, &[]);
         }
         let change = change.container_event("die", &record, &[("exitCode", code)]);
-        self.inner.ledger.write(change.container(record)).await
+        with_policy(change, record, self.inner.now())
     }
 
     async fn free_sandbox(&self, call: &Call, container: &Container) {
         let Some(run) = &container.run else { return };
         network::leave_all(&self.inner, call, &run.sandbox).await;
+        gantry_fault::pass("engine.finish.after-leave");
         // Told first: the supervisor's end is ours and no accident.
         let _ = self.owner.send(Message::Down);
         if let Some(handle) = &self.handle
@@ -78,7 +94,9 @@ impl Finish {
             .sandbox(&run.sandbox)
             .map(|sandbox| sandbox.cgroup.clone());
         if let Ok(cgroup) = cgroup {
+            gantry_fault::pass("engine.finish.after-shutdown");
             discard(&self.inner, call, &run.sandbox, &cgroup).await;
+            gantry_fault::pass("engine.finish.after-discard");
             let change = self
                 .inner
                 .change()
@@ -87,6 +105,26 @@ impl Finish {
                 tracing::error!(sandbox = %run.sandbox, %error, "recording that a sandbox is gone");
             }
         }
+    }
+}
+
+/// Puts the record of an ended run into a change, and with it whether and when its policy starts it again.
+pub(crate) fn with_policy(change: Change, record: Container, now: Timestamp) -> Change {
+    let id = record.id.clone();
+    let cause = record.run.as_ref().and_then(|run| {
+        let exit = run.exit.as_ref()?;
+        let ran = u64::try_from(exit.at.0.saturating_sub(run.started_at.0)).unwrap_or(0);
+        Some(policy::Cause::Exited {
+            code: exit.code,
+            ran: std::time::Duration::from_nanos(ran),
+        })
+    });
+    let change = change.container(record);
+    match cause {
+        Some(cause) => change.amend(&id, move |record| {
+            record.restart = policy::after(record, cause, now);
+        }),
+        None => change,
     }
 }
 

@@ -67,9 +67,15 @@ pub(crate) async fn join_all(
             held.map_err(|error| error.context(failed(inner, &endpoint)))?;
         }
         let driver = inner.drivers.network(&network.spec.driver)?;
+        inner.waits(
+            call,
+            format!("network driver {}: join", network.spec.driver),
+        );
+        gantry_fault::point("engine.network.before-join")?;
         let made = driver
             .join(call, &network, &endpoint, netns.clone())
             .await?;
+        gantry_fault::point("engine.network.after-join")?;
         let chosen: Vec<PublishedPort> = made
             .ports
             .iter()
@@ -168,11 +174,36 @@ async fn leave(inner: &Inner, call: &Call, endpoint: &Endpoint) -> Result<()> {
     let Ok(network) = record(inner, endpoint) else {
         return Ok(());
     };
-    inner
-        .drivers
-        .network(&network.spec.driver)?
-        .leave(call, &network, endpoint)
-        .await
+    inner.waits(
+        call,
+        format!("network driver {}: leave", network.spec.driver),
+    );
+    gantry_fault::pass("engine.network.before-leave");
+    let driver = inner.drivers.network(&network.spec.driver)?;
+    driver.leave(call, &network, endpoint).await?;
+    gantry_fault::pass("engine.network.after-leave");
+    Ok(())
+}
+
+/// Leaves with an endpoint whose sandbox is gone already (its driver had not answered in time), and forgets it.
+///
+/// # Errors
+/// The driver's; the endpoint stays recorded then.
+pub(crate) async fn leave_orphan(inner: &Arc<Inner>, endpoint: &Endpoint) -> Result<()> {
+    leave(inner, &inner.call(crate::inner::DRIVER_TIMEOUT), endpoint).await?;
+    let change = inner.change().with(Item::NoEndpoint(endpoint.id.clone()));
+    inner.ledger.write(change).await
+}
+
+/// Endpoints whose sandbox is not in the records any more.
+pub(crate) fn orphans(inner: &Inner) -> Vec<Arc<Endpoint>> {
+    let tables = inner.ledger.read();
+    tables
+        .endpoints
+        .values()
+        .filter(|endpoint| !tables.sandboxes.contains_key(&endpoint.sandbox))
+        .cloned()
+        .collect()
 }
 
 fn record(inner: &Inner, endpoint: &Endpoint) -> Result<Arc<Network>> {

@@ -31,29 +31,31 @@ pub(crate) async fn start(context: &Context) -> Result<()> {
     let launch = launch(&sandbox, &pod);
     let endpoints = endpoints_of(inner, &sandbox.id);
     let result = bring_up(context, &call, &launch, &sandbox, &pod, endpoints).await;
-    match result {
+    let result = match result {
         Ok((up, endpoints)) => {
-            let mut change = event(inner, "start", &up).with(Item::NoOperation(operation.id));
+            let mut change =
+                event(inner, "start", &up).with(Item::NoOperation(operation.id.clone()));
             for endpoint in endpoints {
                 change = change.with(Item::Endpoint(endpoint));
             }
             inner.ledger.write(change.sandbox(up)).await
         }
-        Err(error) => {
-            // A call of its own: the first one may be cancelled, undoing must not be.
-            free(context, &inner.call(super::TIMEOUT), &sandbox).await;
-            inner
-                .host
-                .remove_dir(&inner.container_dir(sandbox.id.as_str()))
-                .await?;
-            let change = inner.change().with(Item::NoSandbox(sandbox.id.clone()));
-            inner
-                .ledger
-                .write(change.with(Item::NoOperation(operation.id)))
-                .await?;
-            Err(error)
-        }
-    }
+        Err(error) => Err(error),
+    };
+    let Err(error) = result else { return Ok(()) };
+    // A call of its own: the first one may be cancelled, undoing must not be.
+    free(context, &inner.call(super::TIMEOUT), &sandbox).await;
+    gantry_fault::pass("engine.pod.after-undo");
+    inner
+        .host
+        .remove_dir(&inner.container_dir(sandbox.id.as_str()))
+        .await?;
+    let change = inner.change().with(Item::NoSandbox(sandbox.id.clone()));
+    inner
+        .ledger
+        .write(change.with(Item::NoOperation(operation.id.clone())))
+        .await?;
+    Err(error)
 }
 
 async fn bring_up(
@@ -65,6 +67,7 @@ async fn bring_up(
     endpoints: Vec<Endpoint>,
 ) -> Result<(Sandbox, Vec<Endpoint>)> {
     let inner = &context.inner;
+    inner.waits(call, "its supervisor");
     let (handle, events) = inner.supervisors.spawn(call, launch).await?;
     // From here on the owner has it, so that undoing finds it.
     let live = Live {
@@ -74,14 +77,18 @@ async fn bring_up(
     };
     let _ = context.owner.send(Message::Up(live));
     let result = async {
+        gantry_fault::point("engine.pod.after-supervisor")?;
         let endpoints = network::join_all(inner, call, endpoints, handle.as_ref()).await?;
         call.cancel.check()?;
+        gantry_fault::point("engine.pod.after-network")?;
         let mut up = sandbox.clone();
         up.addresses = network::addresses(&endpoints);
         let dir = inner.container_dir(sandbox.id.as_str());
         up.files = files::write_for_pod(inner, pod, &launch.hostname, &dir, &up.addresses).await?;
         up.state = State::Running;
+        gantry_fault::point("engine.pod.before-commit")?;
         handle.commit(call).await?;
+        gantry_fault::point("engine.pod.after-commit")?;
         Ok((up, endpoints))
     }
     .await;
@@ -136,12 +143,14 @@ pub(crate) async fn stop(context: &Context) -> Result<()> {
             }
         }
     }
+    gantry_fault::pass("engine.pod.before-free");
     free(context, &call, &sandbox).await;
+    gantry_fault::pass("engine.pod.after-free");
     let mut down = (*sandbox).clone();
     down.state = down.state.after(Move::Exited).unwrap_or(State::Exited);
     let change = event(inner, "stop", &down)
         .sandbox(down)
-        .with(Item::NoOperation(operation.id));
+        .with(Item::NoOperation(operation.id.clone()));
     inner.ledger.write(change).await
 }
 
@@ -189,10 +198,11 @@ pub(crate) async fn remove(context: &Context) -> Result<()> {
         .remove_dir(&inner.container_dir(sandbox.id.as_str()))
         .await?;
     super::finish::discard(inner, &call, &sandbox.id, &sandbox.cgroup).await;
+    gantry_fault::pass("engine.pod.before-forgotten");
     let change = event(inner, "remove", &sandbox).with(Item::NoSandbox(sandbox.id.clone()));
     inner
         .ledger
-        .write(change.with(Item::NoOperation(operation.id)))
+        .write(change.with(Item::NoOperation(operation.id.clone())))
         .await
 }
 

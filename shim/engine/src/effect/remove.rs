@@ -17,6 +17,11 @@ use crate::signal::SIGKILL;
 pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContainer) -> Result<()> {
     let inner = &context.inner;
     let mut container = inner.container(id)?;
+    if container.restart.due.is_some() && !how.force {
+        return Err(Error::conflict(
+            "container is restarting: stop the container before removing or force remove",
+        ));
+    }
     if container.state.is_live() {
         if !how.force {
             let word = if container.state == State::Paused {
@@ -31,8 +36,12 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
         kill(context, id).await?;
         container = inner.container(id)?;
     }
-    let (operation, call) =
-        inner.operation(OperationKind::RemoveContainer, id.as_str(), DRIVER_TIMEOUT);
+    let (operation, call) = inner.operation_with(
+        OperationKind::RemoveContainer,
+        id.as_str(),
+        DRIVER_TIMEOUT,
+        context.cancel.clone(),
+    );
     let mut record = (*container).clone();
     record.state = record.state.after(Move::Removing).map_err(|refused| {
         Error::conflict(format!("container {id} cannot be removed: {refused}"))
@@ -40,8 +49,10 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     let intent = inner
         .change()
         .container(record.clone())
+        .amend(id, |record| record.restart.due = None)
         .with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
+    gantry_fault::pass("engine.remove.after-intent");
     if let Some(handle) = context.handle.as_ref().filter(|_| record.pod.is_some())
         && let Err(error) = handle.delete(&call, id).await
         && error.kind != ErrorKind::NotFound
@@ -50,6 +61,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     }
     // The record stays in `removing` when this fails: the next removal, or the next start-up, goes on from here.
     unmake(inner, &call, &record).await?;
+    gantry_fault::point("engine.remove.after-unmake")?;
     let volumes: Vec<String> = record
         .volumes
         .iter()
@@ -59,7 +71,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     let change = inner.change().container_event("destroy", &record, &[]);
     let change = change
         .with(Item::NoContainer(id.clone()))
-        .with(Item::NoOperation(operation.id));
+        .with(Item::NoOperation(operation.id.clone()));
     inner.ledger.write(change).await?;
     inner.forget_execs(id);
     if how.volumes {
@@ -81,6 +93,12 @@ async fn kill(context: &Context, id: &ContainerId) -> Result<()> {
         Error::unavailable(format!("container {id}: its supervisor does not answer"))
     })?;
     let call = inner.call(DRIVER_TIMEOUT);
+    // No policy may start again what is to go.
+    let change = inner.change().amend(id, |record| {
+        record.restart.stopped_by_user = true;
+        record.restart.due = None;
+    });
+    inner.ledger.write(change).await?;
     match handle.kill(&call, id, SIGKILL, true).await {
         Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
             Err(error)
@@ -92,6 +110,8 @@ async fn kill(context: &Context, id: &ContainerId) -> Result<()> {
 /// Removes layer and folder; what is not there is gone already.
 pub(crate) async fn unmake(inner: &Arc<Inner>, call: &Call, record: &Container) -> Result<()> {
     let id = record.id.as_str();
+    inner.waits(call, format!("snapshotter {}: remove", record.snapshotter));
+    gantry_fault::point("engine.unmake.before-snapshot")?;
     let result = inner
         .drivers
         .snapshotter(&record.snapshotter)?
@@ -102,5 +122,6 @@ pub(crate) async fn unmake(inner: &Arc<Inner>, call: &Call, record: &Container) 
     {
         return Err(error.context(format!("removing the writable layer of container {id}")));
     }
+    gantry_fault::point("engine.unmake.after-snapshot")?;
     inner.host.remove_dir(&inner.container_dir(id)).await
 }

@@ -7,6 +7,7 @@ use gantry_model::container::{Container, Run};
 use gantry_model::mount::MountDescription;
 use gantry_model::network::Endpoint;
 use gantry_model::operation::OperationKind;
+use gantry_model::policy::RestartState;
 use gantry_model::sandbox::{Sandbox, SandboxFiles};
 use gantry_model::state::{Move, State};
 use gantry_model::supervisor::{
@@ -16,11 +17,20 @@ use gantry_model::{ContainerId, EndpointId, Error, ErrorKind, Result, SandboxId,
 use tracing::Instrument;
 
 use super::{Context, config, files, network, volume};
-use crate::change::Item;
+use crate::change::{Change, Item};
 use crate::inner::{DRIVER_TIMEOUT, lock};
-use crate::owner::{Live, Message};
+use crate::owner::{Live, Message, policy};
 
-pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
+/// Who asks for a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A user: restarts are counted from here.
+    User,
+    /// A restart policy.
+    Policy,
+}
+
+pub(crate) async fn run(context: &Context, id: &ContainerId, by: By) -> Result<()> {
     let container = context.inner.container(id)?;
     if container.state.is_live() {
         return Err(Error::not_modified(format!(
@@ -33,12 +43,12 @@ pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
     let span = tracing::info_span!("start", container = id.short());
     match &container.pod {
         Some(pod) => in_pod(context, &container, pod).instrument(span).await,
-        None => alone(context, &container).instrument(span).await,
+        None => alone(context, &container, by).instrument(span).await,
     }
 }
 
 /// A stand-alone container: its sandbox is made anew for this run.
-async fn alone(context: &Context, container: &Container) -> Result<()> {
+async fn alone(context: &Context, container: &Container, by: By) -> Result<()> {
     let inner = &context.inner;
     let (operation, call) = context.operation(OperationKind::StartContainer, container.id.as_str());
     let (sandbox, endpoints) = plan(context, container)?;
@@ -50,49 +60,64 @@ async fn alone(context: &Context, container: &Container) -> Result<()> {
     for endpoint in &endpoints {
         intent = intent.with(Item::Endpoint(endpoint.clone()));
     }
+    intent = intent.amend(&container.id, move |record| match by {
+        By::User => record.restart = RestartState::default(),
+        By::Policy => record.restart.due = None,
+    });
     inner
         .ledger
         .write(intent.with(Item::Operation(operation.clone())))
         .await?;
+    gantry_fault::pass("engine.start.after-intent");
 
     let mut undo = Undo {
         sandbox: &sandbox,
         handle: None,
     };
-    match bring_up(context, &call, &mut record, &sandbox, endpoints, &mut undo).await {
+    let result = match bring_up(context, &call, &mut record, &sandbox, endpoints, &mut undo).await {
         Ok((started_at, endpoints)) => {
-            let mut up = sandbox.clone();
-            up.state = State::Running;
-            up.addresses = network::addresses(&endpoints);
-            let mut change = inner.change();
-            for endpoint in endpoints {
-                let name = network::name_of(inner, &endpoint);
-                change = network::event(change, "connect", &endpoint, &name, &record);
-                change = change.with(Item::Endpoint(endpoint));
-            }
-            let record = running(record, started_at);
-            let change = change
-                .container_event("start", &record, &[])
-                .container(record)
-                .sandbox(up);
-            inner
-                .ledger
-                .write(change.with(Item::NoOperation(operation.id)))
-                .await
+            let done = Item::NoOperation(operation.id.clone());
+            let record = running(record.clone(), started_at);
+            record_start(context, record, &sandbox, endpoints, done).await
         }
-        Err(error) => {
-            let _ = context.owner.send(Message::Down);
-            // A call of its own: the first one may be cancelled, undoing must not be.
-            undo.run(context, &inner.call(DRIVER_TIMEOUT)).await;
-            let change =
-                failed_change(context, record, &error).with(Item::NoOperation(operation.id));
-            inner
-                .ledger
-                .write(change.with(Item::NoSandbox(sandbox.id.clone())))
-                .await?;
-            Err(error)
-        }
+        Err(error) => Err(error),
+    };
+    let Err(error) = result else { return Ok(()) };
+    let _ = context.owner.send(Message::Down);
+    // A call of its own: the first one may be cancelled, undoing must not be.
+    undo.run(context, &inner.call(DRIVER_TIMEOUT)).await;
+    gantry_fault::pass("engine.start.after-undo");
+    let change = failed_change(context, record, &error, by)
+        .with(Item::NoOperation(operation.id.clone()))
+        .with(Item::NoSandbox(sandbox.id.clone()));
+    inner.ledger.write(change).await?;
+    Err(error)
+}
+
+/// Writes down that it runs.
+async fn record_start(
+    context: &Context,
+    record: Container,
+    sandbox: &Sandbox,
+    endpoints: Vec<Endpoint>,
+    done: Item,
+) -> Result<()> {
+    let inner = &context.inner;
+    let mut up = sandbox.clone();
+    up.state = State::Running;
+    up.addresses = network::addresses(&endpoints);
+    let mut change = inner.change();
+    for endpoint in endpoints {
+        let name = network::name_of(inner, &endpoint);
+        change = network::event(change, "connect", &endpoint, &name, &record);
+        change = change.with(Item::Endpoint(endpoint));
     }
+    let change = change
+        .container_event("start", &record, &[])
+        .container(record)
+        .sandbox(up);
+    gantry_fault::point("engine.start.before-recorded")?;
+    inner.ledger.write(change.with(done)).await
 }
 
 /// What must go again when a start fails.
@@ -123,19 +148,23 @@ async fn bring_up(
 ) -> Result<(Timestamp, Vec<Endpoint>)> {
     let inner = &context.inner;
     let launch = launch_of(record, sandbox);
+    inner.waits(call, "its supervisor, root file system and volumes");
     let spawned = async { inner.supervisors.spawn(call, &launch).await }
         .instrument(tracing::info_span!("supervisor"));
     let prepared = prepare(context, call, record).instrument(tracing::info_span!("prepare"));
     let (spawned, prepared) = tokio::join!(spawned, prepared);
     let (handle, events) = spawned?;
     undo.handle = Some(Arc::clone(&handle));
+    gantry_fault::point("engine.start.after-supervisor")?;
     let prepared = prepared?;
     call.cancel.check()?;
     let joined = network::join_all(inner, call, endpoints, handle.as_ref())
         .instrument(tracing::info_span!("network"))
         .await?;
+    gantry_fault::point("engine.start.after-network")?;
     let facts = config::Facts::of_container(record);
     let binds = files::write_for_container(inner, record, &joined).await?;
+    gantry_fault::point("engine.start.after-files")?;
     let live = Live {
         id: sandbox.id.clone(),
         handle: Arc::clone(&handle),
@@ -151,12 +180,16 @@ async fn bring_up(
     set_pid(record, pid);
     // The last moment at which nothing of the container has run yet.
     call.cancel.check()?;
+    gantry_fault::point("engine.start.before-commit")?;
     handle.commit(call).await?;
+    gantry_fault::point("engine.start.after-commit")?;
     let _ = context.owner.send(Message::Up(live));
+    inner.waits(call, "the container's program to be executed");
     let started_at = handle
         .start(call, &record.id)
         .instrument(tracing::info_span!("go"))
         .await?;
+    gantry_fault::point("engine.start.after-go")?;
     Ok((started_at, joined))
 }
 
@@ -189,35 +222,39 @@ async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Re
         let pid = create(context, &call, &record, made, handle.as_ref()).await?;
         set_pid(&mut record, pid);
         call.cancel.check()?;
-        handle.start(&call, &record.id).await
+        gantry_fault::point("engine.start.before-pod-go")?;
+        let started_at = handle.start(&call, &record.id).await?;
+        gantry_fault::point("engine.start.after-pod-go")?;
+        Ok(started_at)
     }
     .await;
-    match result {
+    let result = match result {
         Ok(started_at) => {
-            let record = running(record, started_at);
+            let record = running(record.clone(), started_at);
             let change = inner
                 .change()
                 .container_event("start", &record, &[])
                 .container(record);
             inner
                 .ledger
-                .write(change.with(Item::NoOperation(operation.id)))
+                .write(change.with(Item::NoOperation(operation.id.clone())))
                 .await
         }
-        Err(error) => {
-            let call = inner.call(DRIVER_TIMEOUT);
-            if let Err(delete) = handle.delete(&call, &record.id).await
-                && delete.kind != ErrorKind::NotFound
-            {
-                tracing::warn!(container = %record.id, error = %delete, "clearing away a failed start");
-            }
-            volume::release(inner, &call, &record).await;
-            let change =
-                failed_change(context, record, &error).with(Item::NoOperation(operation.id));
-            inner.ledger.write(change).await?;
-            Err(error)
-        }
+        Err(error) => Err(error),
+    };
+    let Err(error) = result else { return Ok(()) };
+    let call = inner.call(DRIVER_TIMEOUT);
+    if let Err(delete) = handle.delete(&call, &record.id).await
+        && delete.kind != ErrorKind::NotFound
+    {
+        tracing::warn!(container = %record.id, error = %delete, "clearing away a failed start");
     }
+    volume::release(inner, &call, &record).await;
+    gantry_fault::pass("engine.start.after-pod-undo");
+    let change = failed_change(context, record, &error, By::User)
+        .with(Item::NoOperation(operation.id.clone()));
+    inner.ledger.write(change).await?;
+    Err(error)
 }
 
 /// Root file system and volumes, described and ready to be mounted.
@@ -239,6 +276,7 @@ async fn prepare(context: &Context, call: &Call, record: &mut Container) -> Resu
     let image = inner.images.details(&record.image).await?;
     let snapshotter = inner.drivers.snapshotter(&record.snapshotter)?;
     let mut rootfs = snapshotter.mounts(call, record.id.as_str()).await?;
+    gantry_fault::point("engine.start.after-mounts")?;
     let volumes = volume::mount_all(inner, call, record, &rootfs).await?;
     if record.spec.auto_remove {
         // Its layer dies with the run: writing it out at the unmount would only make the exit wait for the disk.
@@ -282,10 +320,14 @@ async fn create(
     {
         context.inner.host.make_dir(folder, 0o755).await?;
     }
+    context
+        .inner
+        .waits(call, "its supervisor to make the container");
     let pid = handle
         .create(call, &launch)
         .instrument(tracing::info_span!("create"))
         .await?;
+    gantry_fault::point("engine.start.after-create")?;
     let waiting = std::mem::take(&mut *lock(&context.pending));
     for waiter in waiting {
         let target = Target::Container(record.id.clone());
@@ -408,12 +450,14 @@ fn running(mut record: Container, started_at: Timestamp) -> Container {
     record
 }
 
-fn failed_change(context: &Context, mut record: Container, error: &Error) -> crate::change::Change {
+/// How a failed start is recorded: as the end of a run that never was.
+fn failed_change(context: &Context, record: Container, error: &Error, by: By) -> Change {
     let code = match error.kind {
         ErrorKind::CommandNotFound => 127,
         ErrorKind::CommandNotExecutable => 126,
         _ => 128,
     };
+    let mut record = record;
     let at = context.inner.now();
     if let Some(run) = &mut record.run {
         run.exit = Some(Exit {
@@ -421,7 +465,17 @@ fn failed_change(context: &Context, mut record: Container, error: &Error) -> cra
             at,
             ..Exit::default()
         });
+        run.pid = 0;
         run.error.clone_from(&error.message);
     }
-    context.inner.change().container(record)
+    let id = record.id.clone();
+    context
+        .inner
+        .change()
+        .container(record)
+        .amend(&id, move |record| {
+            if by == By::Policy {
+                record.restart = policy::after(record, policy::Cause::NotStarted, at);
+            }
+        })
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_model::call::Call;
+use gantry_model::container::Container;
+use gantry_model::operation::OperationKind;
 use gantry_model::{ContainerId, Error, ErrorKind, Result};
 use tokio::time::Instant;
 
@@ -35,16 +38,32 @@ pub(crate) fn default_timeout(inner: &Arc<Inner>, object: &Object) -> Duration {
 pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
     let inner = &context.inner;
     let container = inner.container(id)?;
+    let stopped = |record: &mut Container| {
+        record.restart.stopped_by_user = true;
+        record.restart.due = None;
+    };
     if !container.state.is_live() {
-        return Err(Error::not_modified(format!("container {id} does not run")));
+        if container.restart.due.is_none() {
+            return Err(Error::not_modified(format!("container {id} does not run")));
+        }
+        // It waits for its restart: that is what ends here.
+        let change = inner.change().container_event("stop", &container, &[]);
+        return inner.ledger.write(change.amend(id, stopped)).await;
     }
     let handle = context.handle.clone().ok_or_else(|| {
         Error::unavailable(format!("container {id}: its supervisor does not answer"))
     })?;
-    let mut record = (*container).clone();
-    if let Some(run) = &mut record.run {
-        run.stopped_by_user = true;
-    }
+    let (_operation, call) = context.operation(OperationKind::StopContainer, id.as_str());
+    let call = Call {
+        timeout: DRIVER_TIMEOUT,
+        ..call
+    };
+    // Written before its end can be seen: no policy may start it again.
+    inner
+        .ledger
+        .write(inner.change().amend(id, stopped))
+        .await?;
+    gantry_fault::pass("engine.stop.after-intent");
     let image = inner.images.details(&container.image).await;
     let from_image = image.map_or(String::new(), |image| image.config.stop_signal.clone());
     let name = if container.spec.stop_signal.is_empty() {
@@ -58,23 +77,75 @@ pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
     } else {
         signal::parse(name).unwrap_or(signal::SIGTERM)
     };
-    let call = inner.call(DRIVER_TIMEOUT);
     let mut patience = context.patience.clone();
     if *patience.borrow() > Instant::now() {
         gone_is_fine(handle.kill(&call, id, number, false).await)?;
+        tell_kill(inner, &container, number).await;
+        inner.waits(&call, format!("the container to end after signal {number}"));
         let settled = settled(inner, id);
         tokio::pin!(settled);
         loop {
             let until = *patience.borrow_and_update();
             tokio::select! {
-                () = &mut settled => return Ok(()),
+                () = &mut settled => return tell_stop(inner, &container).await,
                 () = tokio::time::sleep_until(until) => break,
+                () = call.cancel.cancelled() => {
+                    return Err(Error::cancelled(format!("stopping container {id} was cancelled; it goes on")));
+                }
                 changed = patience.changed() => if changed.is_err() { break },
             }
         }
     }
     gone_is_fine(handle.kill(&call, id, signal::SIGKILL, true).await)?;
-    wait_settled(inner, id).await
+    gantry_fault::pass("engine.stop.after-kill");
+    tell_kill(inner, &container, signal::SIGKILL).await;
+    inner.waits(&call, "the killed container's resources to be freed");
+    wait_settled(inner, id).await?;
+    tell_stop(inner, &container).await
+}
+
+/// Sends a signal. One that is meant to end it is a user's stop: no policy starts it again.
+///
+/// # Errors
+/// `Conflict` when it does not run.
+pub(crate) async fn kill(inner: &Arc<Inner>, id: &ContainerId, number: i32) -> Result<()> {
+    let container = inner.container(id)?;
+    let asked = signal::parse(&container.spec.stop_signal).unwrap_or(signal::SIGTERM);
+    let ends = number == signal::SIGKILL || number == asked;
+    let stopped = |record: &mut Container| {
+        record.restart.stopped_by_user = true;
+        record.restart.due = None;
+    };
+    if container.restart.due.is_some() && ends {
+        return inner.ledger.write(inner.change().amend(id, stopped)).await;
+    }
+    if !container.state.is_live() {
+        return Err(Error::conflict(format!("container {id} is not running")));
+    }
+    let handle = inner.supervisor_of(id).await?;
+    if ends {
+        inner
+            .ledger
+            .write(inner.change().amend(id, stopped))
+            .await?;
+    }
+    let call = inner.call(DRIVER_TIMEOUT);
+    handle.kill(&call, id, number, false).await?;
+    tell_kill(inner, &container, number).await;
+    Ok(())
+}
+
+async fn tell_kill(inner: &Arc<Inner>, container: &Container, signal: i32) {
+    let signal = [("signal", signal.to_string())];
+    inner
+        .tell(inner.change().container_event("kill", container, &signal))
+        .await;
+}
+
+async fn tell_stop(inner: &Arc<Inner>, container: &Container) -> Result<()> {
+    let change = inner.change().container_event("stop", container, &[]);
+    inner.tell(change).await;
+    Ok(())
 }
 
 /// Returns when nothing of the last run is held any more.

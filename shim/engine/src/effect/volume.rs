@@ -7,14 +7,19 @@ use gantry_model::call::Call;
 use gantry_model::container::{Container, VolumeUse};
 use gantry_model::event::Subject;
 use gantry_model::mount::{MountDescription, MountSource};
-use gantry_model::operation::OperationKind;
+use gantry_model::operation::{Operation, OperationKind};
 use gantry_model::volume::Volume;
-use gantry_model::{Error, Result};
+use gantry_model::{Error, ErrorKind, Result};
 use gantry_spec::Bind;
 
 use crate::CreateVolume;
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
+
+/// What changes of a volume wait for: each other.
+fn key(name: &str) -> String {
+    format!("volume {name}")
+}
 
 /// Makes the volume, or answers the one that is there.
 ///
@@ -25,13 +30,25 @@ pub(crate) async fn ensure(
     request: &CreateVolume,
     anonymous: bool,
 ) -> Result<Arc<Volume>> {
-    let _one_at_a_time = inner.single.lock().await;
+    let _one_at_a_time = inner.reserve_in_turn(&key(&request.name)).await;
     let driver_name = if request.driver.is_empty() {
         "local"
     } else {
         &request.driver
     };
-    let existing = inner.ledger.read().volumes.get(&request.name).cloned();
+    let existing = {
+        let tables = inner.ledger.read();
+        let going = |operation: &Operation| {
+            operation.kind == OperationKind::RemoveVolume && operation.object == request.name
+        };
+        if tables.operations.values().any(going) {
+            return Err(Error::conflict(format!(
+                "volume {} is being removed; its driver has not answered yet",
+                request.name
+            )));
+        }
+        tables.volumes.get(&request.name).cloned()
+    };
     if let Some(volume) = existing.filter(|volume| volume.made) {
         return if volume.driver == driver_name {
             Ok(volume)
@@ -59,7 +76,12 @@ pub(crate) async fn ensure(
         .with(Item::Volume(volume.clone()))
         .with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
-    match driver.create(&call, &volume).await {
+    inner.waits(&call, format!("volume driver {driver_name}: create"));
+    gantry_fault::pass("engine.volume.before-create");
+    let made = driver.create(&call, &volume).await;
+    let made =
+        made.and_then(|made| Ok(gantry_fault::point("engine.volume.after-create").map(|()| made)?));
+    match made {
         Ok(made) => {
             volume.mountpoint = made.mountpoint;
             volume.state = made.state;
@@ -71,18 +93,23 @@ pub(crate) async fn ensure(
                     .event(Subject::Volume, "create", &volume.name, None, attributes);
             let change = change
                 .with(Item::Volume(volume.clone()))
-                .with(Item::NoOperation(operation.id));
+                .with(Item::NoOperation(operation.id.clone()));
             inner.ledger.write(change).await?;
             Ok(Arc::new(volume))
         }
         Err(error) => {
-            if let Err(undo) = driver.remove(&call, &volume).await {
+            let call = inner.call(DRIVER_TIMEOUT);
+            if let Err(undo) = driver.remove(&call, &volume).await
+                && undo.kind != ErrorKind::NotFound
+            {
+                // Its intent stays in the records: taken up again with the plugin's late answer, or at the next start.
                 tracing::warn!(volume = %volume.name, error = %undo, "clearing away a volume that was not made");
+                return Err(error);
             }
             let change = inner
                 .change()
                 .with(Item::NoVolume(volume.name))
-                .with(Item::NoOperation(operation.id));
+                .with(Item::NoOperation(operation.id.clone()));
             inner.ledger.write(change).await?;
             Err(error)
         }
@@ -94,7 +121,7 @@ pub(crate) async fn ensure(
 /// # Errors
 /// `NotFound`, `Conflict` with the users' ids.
 pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
-    let _one_at_a_time = inner.single.lock().await;
+    let _one_at_a_time = inner.reserve_in_turn(&key(name)).await;
     let volume = inner.ledger.read().volumes.get(name).cloned();
     let volume = volume.ok_or_else(|| Error::not_found(format!("get {name}: no such volume")))?;
     let users = users(inner, name);
@@ -109,12 +136,18 @@ pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
         .ledger
         .write(inner.change().with(Item::Operation(operation.clone())))
         .await?;
+    inner.waits(&call, format!("volume driver {}: remove", volume.driver));
+    gantry_fault::pass("engine.volume.before-remove");
     let result = match inner.drivers.volume(&volume.driver) {
         Ok(driver) => driver.remove(&call, &volume).await,
         Err(error) => Err(error),
     };
+    gantry_fault::pass("engine.volume.after-remove");
     if let Err(error) = result {
-        inner.end(&operation).await?;
+        // Of an unknown outcome the intent stays: the removal goes on when the plugin has answered.
+        if error.kind != ErrorKind::Unknown {
+            inner.end(&operation).await?;
+        }
         return Err(error);
     }
     let attributes = BTreeMap::from([("driver".to_owned(), volume.driver.clone())]);
@@ -123,7 +156,7 @@ pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
         .event(Subject::Volume, "destroy", name, None, attributes);
     let change = change
         .with(Item::NoVolume(name.to_owned()))
-        .with(Item::NoOperation(operation.id));
+        .with(Item::NoOperation(operation.id.clone()));
     inner.ledger.write(change).await
 }
 
@@ -247,7 +280,7 @@ async fn fill(
     rootfs: &[MountDescription],
     destination: &str,
 ) -> Result<()> {
-    let _one_at_a_time = inner.single.lock().await;
+    let _one_at_a_time = inner.reserve_in_turn(&key(&volume.name)).await;
     let current = inner.ledger.read().volumes.get(&volume.name).cloned();
     let Some(current) = current.filter(|current| !current.filled) else {
         return Ok(());
@@ -257,6 +290,7 @@ async fn fill(
             "filling volume {} from {} of the image",
             volume.name, used.target
         );
+        inner.waits(call, &doing);
         inner
             .images
             .copy_up(call, rootfs, &used.target, destination)

@@ -20,7 +20,7 @@ impl Owner {
         let starting = slot
             .active
             .as_ref()
-            .is_some_and(|active| active.wish == Wish::Start);
+            .is_some_and(|active| active.wish.starts());
         let removing = slot
             .active
             .as_ref()
@@ -36,7 +36,10 @@ impl Owner {
             .container(id)
             .is_ok_and(|container| container.state.is_live());
         if starting || !live || slot.finishing {
-            lock(&slot.pending).push(PendingAttach { streams, reply });
+            let mut pending = lock(&slot.pending);
+            // Those who went away meanwhile wait for nothing.
+            pending.retain(|waiter| !waiter.reply.is_closed());
+            pending.push(PendingAttach { streams, reply });
             return;
         }
         self.attach_live(id, streams, reply);

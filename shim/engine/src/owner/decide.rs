@@ -21,17 +21,19 @@ pub(super) fn decide(active: Option<Wish>, finishing: bool, wish: Wish) -> Answe
         };
     };
     match (active, wish) {
-        (Wish::Start, Wish::Start)
+        (Wish::Start | Wish::Again, Wish::Start | Wish::Again)
         | (Wish::Stop { .. }, Wish::Stop { .. })
         | (Wish::Remove(_), Wish::Remove(_))
         | (Wish::StopPod, Wish::StopPod)
         | (Wish::RemovePod, Wish::RemovePod | Wish::StopPod) => Answer::Join,
-        (Wish::Start | Wish::Stop { .. } | Wish::Pause(_), Wish::Remove(how)) if !how.force => {
+        (Wish::Start | Wish::Again | Wish::Stop { .. } | Wish::Pause(_), Wish::Remove(how))
+            if !how.force =>
+        {
             Answer::Refuse(Error::conflict(
                 "container is running: stop the container before removing or force remove",
             ))
         }
-        (Wish::Remove(_), Wish::Start | Wish::Pause(_)) => {
+        (Wish::Remove(_), Wish::Start | Wish::Again | Wish::Pause(_)) => {
             Answer::Refuse(Error::conflict("container is marked for removal"))
         }
         (Wish::Remove(_), Wish::Stop { .. }) => {
@@ -57,16 +59,65 @@ mod tests {
         volumes: false,
     });
 
+    const PAUSE: Wish = Wish::Pause(true);
+
+    /// One row for each operation in progress, one column for each that comes.
     #[test]
     fn each_pair_has_a_defined_answer() {
+        use Wish::{Again, RemovePod, Start, StopPod};
+        let columns = [Start, Again, STOP, REMOVE, FORCE, PAUSE, StopPod, RemovePod];
         let rows = [
-            (Wish::Start, ["join", "wait", "refuse", "wait"]),
-            (STOP, ["wait", "join", "refuse", "wait"]),
-            (REMOVE, ["refuse", "refuse", "join", "join"]),
-            (FORCE, ["refuse", "refuse", "join", "join"]),
+            (
+                Start,
+                [
+                    "join", "join", "wait", "refuse", "wait", "wait", "wait", "wait",
+                ],
+            ),
+            (
+                Again,
+                [
+                    "join", "join", "wait", "refuse", "wait", "wait", "wait", "wait",
+                ],
+            ),
+            (
+                STOP,
+                [
+                    "wait", "wait", "join", "refuse", "wait", "wait", "wait", "wait",
+                ],
+            ),
+            (
+                REMOVE,
+                [
+                    "refuse", "refuse", "refuse", "join", "join", "refuse", "wait", "wait",
+                ],
+            ),
+            (
+                FORCE,
+                [
+                    "refuse", "refuse", "refuse", "join", "join", "refuse", "wait", "wait",
+                ],
+            ),
+            (
+                PAUSE,
+                [
+                    "wait", "wait", "wait", "refuse", "wait", "wait", "wait", "wait",
+                ],
+            ),
+            (
+                StopPod,
+                [
+                    "wait", "wait", "wait", "wait", "wait", "wait", "join", "wait",
+                ],
+            ),
+            (
+                RemovePod,
+                [
+                    "wait", "wait", "wait", "wait", "wait", "wait", "join", "join",
+                ],
+            ),
         ];
         for (active, expected) in rows {
-            for (wish, expected) in [Wish::Start, STOP, REMOVE, FORCE].into_iter().zip(expected) {
+            for (wish, expected) in columns.into_iter().zip(expected) {
                 let got = match decide(Some(active), false, wish) {
                     Answer::Begin => "begin",
                     Answer::Join => "join",

@@ -24,7 +24,7 @@ impl Owner {
         if slot
             .active
             .as_ref()
-            .is_some_and(|active| matches!(active.wish, Wish::Start | Wish::Pause(_)))
+            .is_some_and(|active| active.wish.starts() || matches!(active.wish, Wish::Pause(_)))
         {
             slot.deferred = Some((run, exit));
             return;

@@ -39,6 +39,13 @@ impl Owner {
                 wish,
                 reply,
             } => self.wish(object, wish, reply),
+            Message::Restart {
+                id,
+                timeout,
+                stopped,
+                started,
+            } => self.restart(id, timeout, stopped, started),
+            Message::Due { id } => self.due(&id),
             Message::Attach { id, streams, reply } => self.attach(&id, streams, reply),
             Message::Handle { reply } => {
                 let _ = reply.send(self.live.as_ref().map(|live| Arc::clone(&live.handle)));
@@ -46,6 +53,10 @@ impl Owner {
             Message::Up(live) => self.live = Some(live),
             Message::Down => self.live = None,
             Message::Finished { object, result } => self.finished(&object, &result),
+            Message::Freeing { id } => {
+                let slot = self.slots.entry(Object::Container(id)).or_default();
+                slot.finishing = true;
+            }
             Message::Settled { id } => self.settled(&id),
         }
     }
@@ -77,7 +88,7 @@ impl Owner {
                 if let Some(active) = &slot.active
                     && matches!(wish, Wish::Remove(how) if how.force)
                 {
-                    if active.wish == Wish::Start {
+                    if active.wish.starts() {
                         active.cancel.cancel();
                     }
                     hurry(
@@ -143,16 +154,57 @@ impl Owner {
         if let (Some((run, exit)), Object::Container(id)) = (slot.deferred.take(), object) {
             self.exited(&id.clone(), run, exit);
         }
-        if let (Object::Container(id), Wish::Start) = (object, active.wish) {
+        if let Object::Container(id) = object
+            && active.wish.starts()
+        {
             self.serve_late(&id.clone(), result);
             if result
                 .as_ref()
                 .is_err_and(|error| error.kind != gantry_model::ErrorKind::NotModified)
             {
                 self.remove_if_asked(id);
+                self.schedule(id);
             }
         }
         self.next(object);
+    }
+
+    /// A stop, and a start that waits for it in the queue: what would follow the end of a run alone (a removal, a
+    /// restart by policy) finds it there.
+    fn restart(
+        &mut self,
+        id: gantry_model::ContainerId,
+        timeout: Option<std::time::Duration>,
+        stopped: Reply,
+        started: Reply,
+    ) {
+        let object = Object::Container(id);
+        self.wish(object.clone(), Wish::Stop { timeout }, stopped);
+        self.wish(object, Wish::Start, started);
+    }
+
+    /// The back-off of a restart policy is over, unless a user was faster.
+    fn due(&mut self, id: &gantry_model::ContainerId) {
+        let due = self.inner.container(id).ok().and_then(|c| c.restart.due);
+        let object = Object::Container(id.clone());
+        let slot = self.slots.entry(object.clone()).or_default();
+        if due.is_none() || slot.active.is_some() || slot.finishing || !slot.waiting.is_empty() {
+            return;
+        }
+        let (reply, _) = tokio::sync::oneshot::channel();
+        self.wish(object, Wish::Again, reply);
+    }
+
+    /// Sets the clock for a start that a restart policy asks for.
+    fn schedule(&self, id: &gantry_model::ContainerId) {
+        let due = self.inner.container(id).ok().and_then(|c| c.restart.due);
+        let Some(due) = due else { return };
+        let nanos = u64::try_from(due.0.saturating_sub(self.inner.now().0)).unwrap_or(0);
+        let (id, me) = (id.clone(), self.me.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_nanos(nanos)).await;
+            let _ = me.send(Message::Due { id });
+        });
     }
 
     fn settled(&mut self, id: &gantry_model::ContainerId) {
@@ -161,7 +213,14 @@ impl Owner {
             slot.finishing = false;
         }
         self.inner.ledger.settle(id, true);
-        self.remove_if_asked(id);
+        let starts_anew = self
+            .slots
+            .get(&object)
+            .is_some_and(|slot| slot.waiting.iter().any(|(wish, _)| wish.starts()));
+        if !starts_anew {
+            self.remove_if_asked(id);
+            self.schedule(id);
+        }
         self.next(&object);
     }
 

@@ -1,0 +1,128 @@
+//! Taking up what was left: operations whose outcome was not known, when their plugin has answered, and those that were
+//! cut off, at the next start.
+
+use std::sync::Arc;
+
+use gantry_model::operation::{Operation, OperationKind};
+use gantry_model::plugin::LateResult;
+use gantry_model::state::State;
+use gantry_model::{ContainerId, ErrorKind, NetworkId, Result};
+
+use crate::Engine;
+use crate::change::{Change, Item};
+use crate::effect::{self, network};
+use crate::inner::{DRIVER_TIMEOUT, Inner};
+
+impl Engine {
+    /// A plugin has answered a call whose outcome had been reported as unknown: whatever waited for it goes on.
+    pub fn late_result(&self, late: LateResult) {
+        tracing::warn!(
+            plugin = late.plugin,
+            function = late.function,
+            operation = %late.operation,
+            outcome = ?late.outcome,
+            message = late.message,
+            "a plugin answered after its deadline"
+        );
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { answered(&inner, &late).await });
+    }
+}
+
+async fn answered(inner: &Arc<Inner>, late: &LateResult) {
+    let concerns = |object: &str| late.objects.iter().any(|known| known == object);
+    for operation in stuck(inner) {
+        if (operation.id == late.operation || concerns(&operation.object))
+            && let Err(error) = take_up(inner, &operation).await
+        {
+            tracing::warn!(operation = %operation.id, %error, "taking up an operation after a late answer");
+        }
+    }
+    for endpoint in network::orphans(inner) {
+        if concerns(endpoint.id.as_str())
+            && let Err(error) = network::leave_orphan(inner, &endpoint).await
+        {
+            tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network after a late answer");
+        }
+    }
+    for object in &late.objects {
+        let going = ContainerId::parse(object)
+            .ok()
+            .and_then(|id| inner.container(&id).ok())
+            .filter(|container| container.state == State::Removing);
+        if let Some(container) = going {
+            crate::recovery::remove(inner, &container.id);
+        }
+    }
+}
+
+/// Operations in the records that nobody works on.
+fn stuck(inner: &Inner) -> Vec<Operation> {
+    let views = inner.unfinished();
+    let stuck = views.into_iter().filter(|view| view.stuck);
+    stuck.map(|view| view.operation).collect()
+}
+
+/// Completes or undoes an operation that was cut off: what is half made is unmade, what was half removed goes on. Of
+/// runs and pods the sandboxes and their records tell all.
+///
+/// # Errors
+/// The driver's or the store's; the operation stays recorded then.
+pub(crate) async fn take_up(inner: &Arc<Inner>, operation: &Operation) -> Result<()> {
+    let change = inner.change().with(Item::NoOperation(operation.id.clone()));
+    let change = match operation.kind {
+        OperationKind::CreateContainer => container(inner, operation, change).await?,
+        OperationKind::CreateVolume | OperationKind::RemoveVolume => {
+            volume(inner, operation, change).await?
+        }
+        OperationKind::CreateNetwork | OperationKind::RemoveNetwork => {
+            one_network(inner, operation, change).await?
+        }
+        _ => change,
+    };
+    inner.ledger.write(change).await
+}
+
+async fn container(inner: &Arc<Inner>, operation: &Operation, change: Change) -> Result<Change> {
+    let found = ContainerId::parse(&operation.object)
+        .ok()
+        .and_then(|id| inner.container(&id).ok());
+    let Some(container) = found else {
+        return Ok(change);
+    };
+    effect::remove::unmake(inner, &inner.call(DRIVER_TIMEOUT), &container).await?;
+    Ok(change.with(Item::NoContainer(container.id.clone())))
+}
+
+async fn volume(inner: &Arc<Inner>, operation: &Operation, change: Change) -> Result<Change> {
+    let found = inner.ledger.read().volumes.get(&operation.object).cloned();
+    let Some(volume) = found else {
+        return Ok(change);
+    };
+    if operation.kind == OperationKind::CreateVolume && volume.made {
+        return Ok(change);
+    }
+    let driver = inner.drivers.volume(&volume.driver)?;
+    let result = driver.remove(&inner.call(DRIVER_TIMEOUT), &volume).await;
+    gone_is_fine(result)?;
+    Ok(change.with(Item::NoVolume(volume.name.clone())))
+}
+
+async fn one_network(inner: &Arc<Inner>, operation: &Operation, change: Change) -> Result<Change> {
+    let id = NetworkId::parse(&operation.object).ok();
+    let found = id.and_then(|id| inner.ledger.read().networks.get(&id).cloned());
+    let Some(network) = found else {
+        return Ok(change);
+    };
+    let driver = inner.drivers.network(&network.spec.driver)?;
+    let result = driver.delete(&inner.call(DRIVER_TIMEOUT), &network).await;
+    gone_is_fine(result)?;
+    Ok(change.with(Item::NoNetwork(network.id.clone())))
+}
+
+fn gone_is_fine(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
