@@ -12,7 +12,7 @@ use gantry_model::driver::{
 };
 use gantry_model::image::{ByteStream, Progress, ProgressSink, stream};
 use gantry_model::mount::MountDescription;
-use gantry_model::plugin::{PluginInfo, PluginKind, PluginStatus};
+use gantry_model::plugin::{PluginInfo, PluginKind};
 use gantry_model::{Error, OperationId, Result, Timestamp};
 
 use crate::content::sha256;
@@ -135,19 +135,7 @@ impl Drivers for OneDriver {
     }
 
     fn list(&self) -> Vec<PluginInfo> {
-        vec![PluginInfo {
-            kind: PluginKind::Snapshotter,
-            name: "memory".into(),
-            version: String::new(),
-            interface: String::new(),
-            capabilities: Vec::new(),
-            file: String::new(),
-            loaded_from: String::new(),
-            isolation: String::new(),
-            status: PluginStatus::Active,
-            reason: String::new(),
-            calls: 0,
-        }]
+        vec![PluginInfo::new(PluginKind::Snapshotter, "memory")]
     }
 }
 

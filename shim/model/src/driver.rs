@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::call::Call;
 use crate::mount::MountDescription;
 use crate::network::{Endpoint, Interface, Network, Pool, PublishedPort};
-use crate::plugin::{PluginInfo, PluginState};
+use crate::plugin::{PluginInfo, PluginKind, PluginState};
 use crate::volume::Volume;
-use crate::{Result, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 /// What a snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,4 +176,14 @@ pub trait Drivers: Send + Sync {
     fn volume(&self, name: &str) -> Result<Arc<dyn VolumeDriver>>;
     /// All plugins found, loaded or not.
     fn list(&self) -> Vec<PluginInfo>;
+    /// Lifts a plugin's quarantine: its crashes are forgotten.
+    ///
+    /// # Errors
+    /// `NotFound` when no such plugin was found, `FailedPrecondition` when it is not in quarantine.
+    fn release(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
+        Err(Error::not_found(format!(
+            "no {} plugin {name:?} is loaded",
+            kind.as_str()
+        )))
+    }
 }

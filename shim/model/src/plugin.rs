@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::OperationId;
 use crate::operation::Outcome;
+use crate::{OperationId, Timestamp};
 
 /// What a plugin provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +79,58 @@ pub struct PluginInfo {
     pub reason: String,
     /// Calls in flight.
     pub calls: usize,
+    /// Those calls, oldest first, and those that wait for a thread.
+    #[serde(default)]
+    pub in_flight: Vec<PluginCall>,
+    /// How many calls have returned after their callers had been told that the outcome is not known.
+    #[serde(default)]
+    pub late_answers: u64,
+    /// The last of them, in words.
+    #[serde(default)]
+    pub last_late: String,
+    /// When it was put into quarantine; zero when it is not.
+    #[serde(default)]
+    pub quarantined_since: Timestamp,
+}
+
+impl PluginInfo {
+    /// One of which nothing but kind and name is known yet.
+    pub fn new(kind: PluginKind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            version: String::new(),
+            interface: String::new(),
+            capabilities: Vec::new(),
+            file: String::new(),
+            loaded_from: String::new(),
+            isolation: String::new(),
+            status: PluginStatus::Active,
+            reason: String::new(),
+            calls: 0,
+            in_flight: Vec::new(),
+            late_answers: 0,
+            last_late: String::new(),
+            quarantined_since: Timestamp::default(),
+        }
+    }
+}
+
+/// A call that a plugin has not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginCall {
+    /// Function.
+    pub function: String,
+    /// Objects it changes, locked until it returns; none for one that only reads.
+    pub objects: Vec<String>,
+    /// The operation it belongs to.
+    pub operation: OperationId,
+    /// When it was asked for.
+    pub since: Timestamp,
+    /// When it must have returned.
+    pub deadline: Timestamp,
+    /// Its caller was told that the outcome is not known.
+    pub late: bool,
 }
 
 /// What became of a call whose outcome had been reported as unknown, or whose caller went away.

@@ -17,6 +17,27 @@ impl Backend {
         }
     }
 
+    /// Whether it shares our process: a driver that panicked there is refused from then on, while a runner's process is
+    /// replaced.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::InProcess(_))
+    }
+
+    /// Why no process of it is started any more, if so.
+    pub(crate) fn refused(&self) -> Option<String> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Runner(runner) => runner.refused(),
+        }
+    }
+
+    /// Lets it be started again.
+    pub(crate) fn readmit(&self) {
+        if let Self::Runner(runner) = self {
+            runner.readmit();
+        }
+    }
+
     pub(crate) fn isolation(&self) -> &'static str {
         match self {
             Self::InProcess(_) => "in-process",

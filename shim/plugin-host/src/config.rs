@@ -30,6 +30,8 @@ pub struct HostConfig {
     pub threads: usize,
     /// Most calls that wait for a thread; above that a call is `Unavailable`.
     pub queue: usize,
+    /// The longest a call may take, whatever its caller allows; past it the outcome is unknown.
+    pub deadline: Duration,
     /// How long a plugin may take to open.
     pub open_timeout: Duration,
     /// Two crashes within this time put a plugin into quarantine.
@@ -56,6 +58,7 @@ impl HostConfig {
             secrets: PathBuf::from("/etc/gantry/secrets"),
             threads: 16,
             queue: 4096,
+            deadline: Duration::from_secs(60),
             open_timeout: Duration::from_secs(15),
             quarantine_window: Duration::from_secs(600),
             runner_grace: Duration::from_secs(5),

@@ -5,7 +5,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gantry_model::driver::{Drivers, NetworkDriver, Snapshotter, VolumeDriver};
@@ -38,6 +38,7 @@ type Key = (PluginKind, String);
 pub struct PluginHost {
     plugins: BTreeMap<Key, Entry>,
     late: Mutex<Option<mpsc::UnboundedReceiver<LateResult>>>,
+    quarantine: Arc<Quarantine>,
 }
 
 /// A plugin that was found.
@@ -45,7 +46,38 @@ struct Entry {
     info: PluginInfo,
     /// None when it was not opened; `info` says why.
     plugin: Option<Arc<Plugin>>,
+    /// Its quarantine was lifted since.
+    lifted: AtomicBool,
 }
+
+impl Entry {
+    /// How it is now.
+    fn now(&self) -> PluginInfo {
+        let mut info = self.info.clone();
+        if self.lifted.load(Ordering::Acquire) {
+            info.reason = LIFTED.to_owned();
+        }
+        let Some(plugin) = &self.plugin else {
+            return info;
+        };
+        info.calls = plugin.pool.running();
+        info.in_flight = plugin.flights.list();
+        (info.late_answers, info.last_late) = plugin.flights.late_answers();
+        if let Some(call) = plugin.poisoned.get() {
+            info.status = PluginStatus::Poisoned;
+            info.reason = format!("it panicked in {call}; it is refused until the daemon restarts");
+        }
+        if let Some(why) = plugin.backend.refused() {
+            (info.status, info.reason) = (PluginStatus::Quarantined, why);
+            info.quarantined_since = plugin.quarantined_since();
+        }
+        info
+    }
+}
+
+/// Said of a plugin that is opened next time only: a daemon that runs has put no records right with it.
+const LIFTED: &str =
+    "its quarantine is lifted: it is opened when gantryd starts next; containers go on meanwhile";
 
 /// What every plugin of a host shares.
 struct Shared {
@@ -93,6 +125,7 @@ impl PluginHost {
         Ok(Arc::new(Self {
             plugins,
             late: Mutex::new(Some(receiver)),
+            quarantine: Arc::clone(&shared.quarantine),
         }))
     }
 
@@ -117,7 +150,7 @@ impl PluginHost {
                 };
                 Err(Error::unavailable(format!(
                     "{label} {how}: {}",
-                    entry.info.reason
+                    entry.now().reason
                 )))
             }
         }
@@ -138,18 +171,28 @@ impl Drivers for PluginHost {
     }
 
     fn list(&self) -> Vec<PluginInfo> {
-        let now = |entry: &Entry| {
-            let mut info = entry.info.clone();
-            if let Some(plugin) = &entry.plugin {
-                info.calls = plugin.pool.running();
-                if plugin.poisoned.load(Ordering::Acquire) {
-                    info.status = PluginStatus::Poisoned;
-                    info.reason = "a panic in it was contained".to_owned();
-                }
-            }
-            info
-        };
-        self.plugins.values().map(now).collect()
+        self.plugins.values().map(Entry::now).collect()
+    }
+
+    fn release(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
+        let label = format!("{}/{name}", kind.as_str());
+        let entry = self.plugins.get(&(kind, name.to_owned()));
+        let entry = entry.ok_or_else(|| Error::not_found(format!("there is no plugin {label}")))?;
+        let now = entry.now();
+        if now.status != PluginStatus::Quarantined {
+            return Err(Error::failed_precondition(format!(
+                "plugin {label} is not in quarantine"
+            )));
+        }
+        self.quarantine.forget(&label).map_err(|error| {
+            Error::internal(format!("forget the crashes of plugin {label}: {error}"))
+        })?;
+        match &entry.plugin {
+            Some(plugin) => plugin.backend.readmit(),
+            None => entry.lifted.store(true, Ordering::Release),
+        }
+        tracing::info!(plugin = label, "its quarantine was lifted");
+        Ok(entry.now())
     }
 }
 

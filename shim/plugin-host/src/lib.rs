@@ -5,12 +5,13 @@
 //!
 //! What a call goes through: the object's lock → a thread of the plugin's pool → the mark on disk → the C call. Past its
 //! deadline the caller gets `Unknown` and goes; the call keeps the lock until it returns, and its answer is then handed
-//! to whoever took [`PluginHost::late`].
+//! to whoever took [`PluginHost::late`]. Until then another call on the object is refused at once, with its name.
 
 mod backend;
 mod config;
 mod convert;
 mod drivers;
+mod flights;
 mod host;
 mod locks;
 mod plugin;

@@ -1,15 +1,15 @@
 //! One opened plugin and the way of a call to it.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gantry_abi::schema::{self, encode};
 use gantry_abi::{ErrorCode, Outcome};
 use gantry_model::call::Call;
 use gantry_model::plugin::PluginKind;
-use gantry_model::{Error, Result, operation};
+use gantry_model::{Error, Result, Timestamp, operation};
 use gantry_plugin_loader::crash::Mark;
 use gantry_plugin_loader::{Descriptor, Invocation, Reply, monotonic_ms};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -18,9 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::Backend;
 use crate::convert::error_of;
+use crate::flights::{Flights, Ticket};
 use crate::locks::{Held, Locks};
 use crate::pool::Pool;
-use crate::quarantine::mark;
+use crate::quarantine::{Quarantine, mark};
 use gantry_model::plugin::LateResult;
 
 /// One opened plugin.
@@ -31,9 +32,14 @@ pub(crate) struct Plugin {
     pub(crate) backend: Backend,
     pub(crate) pool: Pool,
     pub(crate) locks: Locks,
+    pub(crate) flights: Flights,
+    /// The longest a call may take, whatever its caller allows.
+    pub(crate) deadline: Duration,
     pub(crate) mark: Arc<Mark>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) late: mpsc::UnboundedSender<LateResult>,
-    pub(crate) poisoned: AtomicBool,
+    /// In which call it panicked, once it did.
+    pub(crate) poisoned: OnceLock<String>,
 }
 
 const QUEUED: u8 = 0;
@@ -52,6 +58,14 @@ struct Flight {
     fds: Vec<Descriptor>,
     cancel: EventFd,
     state: AtomicU8,
+    /// Kept until the call has returned, or is called off before it began.
+    lease: Mutex<Option<Lease>>,
+}
+
+/// What a call holds. The place in the list goes first: who gets the lock must not find this call in its way.
+struct Lease {
+    ticket: Ticket,
+    _held: Held,
 }
 
 impl Plugin {
@@ -79,13 +93,17 @@ impl Plugin {
         self.refuse_poisoned()?;
         call.cancel.check()?;
         let began = tokio::time::Instant::now();
+        let timeout = call.timeout.min(self.deadline);
         let held = self
-            .lock(call, objects)
+            .lock(call, objects, timeout)
             .await
             .map_err(|error| error.context(doing()))?;
         let json =
             encode(request).map_err(|error| Error::internal(format!("{}: {error}", doing())))?;
-        let left = call.timeout.saturating_sub(began.elapsed());
+        let left = timeout.saturating_sub(began.elapsed());
+        let ticket = self
+            .flights
+            .add(R::FUNCTION, objects, &call.operation, left);
         let flight = Arc::new(Flight {
             plugin: Arc::clone(self),
             call: call.clone(),
@@ -98,8 +116,12 @@ impl Plugin {
             cancel: cancel_descriptor()
                 .map_err(|error| Error::exhausted(format!("{}: {error}", doing())))?,
             state: AtomicU8::new(QUEUED),
+            lease: Mutex::new(Some(Lease {
+                ticket,
+                _held: held,
+            })),
         });
-        let reply = self.fly(&flight, held, left).await?;
+        let reply = self.fly(&flight, left).await?;
         match reply.outcome {
             Outcome::Done => read_answer(&reply.json).map_err(|error| {
                 Error::unknown(format!(
@@ -111,6 +133,12 @@ impl Plugin {
         }
     }
 
+    /// When it crashed last, as far as that counts.
+    pub(crate) fn quarantined_since(&self) -> Timestamp {
+        let verdict = self.quarantine.verdict(&self.label(), &self.sha256);
+        verdict.map_or(Timestamp::default(), |verdict| verdict.since)
+    }
+
     fn doing(&self, function: &str, objects: &[&str]) -> String {
         match objects.first() {
             Some(object) => format!("{function} {object} by plugin {}", self.label()),
@@ -119,39 +147,53 @@ impl Plugin {
     }
 
     fn refuse_poisoned(&self) -> Result<()> {
-        if self.poisoned.load(Ordering::Acquire) {
-            let label = self.label();
-            return Err(Error::unavailable(format!(
-                "plugin {label} panicked and is refused until the daemon restarts"
-            )));
+        match self.poisoned.get() {
+            None => Ok(()),
+            Some(call) => Err(Error::unavailable(format!(
+                "plugin {} panicked in {call} and is refused until the daemon restarts",
+                self.label()
+            ))),
         }
-        Ok(())
     }
 
-    async fn lock(&self, call: &Call, objects: &[&str]) -> Result<Held> {
-        tokio::select! {
-            biased;
-            held = self.locks.lock(objects) => Ok(held),
-            () = call.cancel.cancelled() => Err(Error::cancelled("cancelled while an earlier call on it runs")),
-            () = tokio::time::sleep(call.timeout) => {
-                Err(Error::deadline("an earlier call on it has not returned; nothing was done"))
+    /// Waits for calls that are on their way; one past its deadline is not waited for, but named.
+    async fn lock(&self, call: &Call, objects: &[&str], timeout: Duration) -> Result<Held> {
+        let lock = self.locks.lock(objects);
+        let deadline = tokio::time::sleep(timeout);
+        tokio::pin!(lock, deadline);
+        loop {
+            let late = self.flights.next_late();
+            if let Some(words) = self.flights.overdue(objects) {
+                return Err(Error::unavailable(words));
+            }
+            tokio::select! {
+                biased;
+                held = &mut lock => return Ok(held),
+                () = call.cancel.cancelled() => {
+                    return Err(Error::cancelled("cancelled while an earlier call on it runs"));
+                }
+                () = &mut deadline => {
+                    return Err(Error::deadline("an earlier call on it has not returned; nothing was done"));
+                }
+                () = late => {}
             }
         }
     }
 
     /// Hands the call to a thread and waits as long as its caller may.
-    async fn fly(&self, flight: &Arc<Flight>, held: Held, left: Duration) -> Result<Reply> {
-        let doing = || self.doing(flight.function, &[]);
+    async fn fly(self: &Arc<Self>, flight: &Arc<Flight>, left: Duration) -> Result<Reply> {
+        let doing = || flight.doing();
+        if let Some(words) = self.flights.exhausted(self.pool.threads()) {
+            return Err(Error::unavailable(format!("{}: {words}", doing())));
+        }
         let (answer, mut answered) = oneshot::channel();
         let job = Arc::clone(flight);
-        self.pool
-            .submit(move || job.run(held, answer))
-            .map_err(|_| {
-                Error::unavailable(format!(
-                    "{}: every thread of the plugin is in a call",
-                    doing()
-                ))
-            })?;
+        self.pool.submit(move || job.run(answer)).map_err(|_| {
+            Error::unavailable(format!(
+                "{}: every thread of the plugin is in a call",
+                doing()
+            ))
+        })?;
         let deadline = tokio::time::sleep(left);
         tokio::pin!(deadline);
         let mut said = false;
@@ -173,9 +215,13 @@ impl Plugin {
                         let text = format!("{}: no thread was free before the deadline; nothing was done", doing());
                         return Err(Error::deadline(text));
                     }
+                    // Closed first: an answer is either taken here or is a late one, never neither.
+                    answered.close();
+                    if let Ok(reply) = answered.try_recv() {
+                        return Ok(reply);
+                    }
                     flight.say_cancel();
-                    let text = format!("{}: still running at its deadline; the outcome is unknown", doing());
-                    return Err(Error::unknown(text));
+                    return Err(Error::unknown(flight.left_alone(left)));
                 }
             }
         }
@@ -187,7 +233,38 @@ impl Flight {
     fn abandon(&self) -> bool {
         self.state
             .compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+            .is_ok_and(|_| {
+                // Its job still waits for a thread and will find nothing to do; the object is free at once.
+                drop(self.take_lease());
+                true
+            })
+    }
+
+    fn take_lease(&self) -> Option<Lease> {
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        lease.take()
+    }
+
+    fn doing(&self) -> String {
+        let objects: Vec<&str> = self.objects.iter().map(String::as_str).collect();
+        self.plugin.doing(self.function, &objects)
+    }
+
+    /// The caller goes; what it is told.
+    fn left_alone(&self, waited: Duration) -> String {
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = &*lease {
+            lease.ticket.is_late();
+        }
+        let locked = match self.objects.first() {
+            Some(object) => format!("; {object} is locked until it returns"),
+            None => String::new(),
+        };
+        let waited = waited.as_secs_f32();
+        format!(
+            "{}: still running at its deadline, after {waited:.0} s; the outcome is unknown{locked}",
+            self.doing()
+        )
     }
 
     fn say_cancel(&self) {
@@ -197,7 +274,7 @@ impl Flight {
     }
 
     /// On a thread of the plugin.
-    fn run(&self, held: Held, answer: oneshot::Sender<Reply>) {
+    fn run(&self, answer: oneshot::Sender<Reply>) {
         let begins = self
             .state
             .compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire)
@@ -209,6 +286,8 @@ impl Flight {
         let operation = self.call.operation.as_str();
         let object = self.objects.first().map_or("-", String::as_str);
         let what = format!("{} {operation} {object}", self.function);
+        // Outside of the mark: a kill here is not the plugin's.
+        gantry_fault::pass("plugin-host.call.before-enter");
         let entered = plugin
             .mark
             .enter(&mark(&plugin.label(), &plugin.sha256, &what));
@@ -221,17 +300,26 @@ impl Flight {
         };
         let reply = plugin.backend.call(self.table, self.function, call);
         drop(entered);
-        if reply.outcome != Outcome::Done && reply.code == ErrorCode::Poisoned {
-            plugin.poisoned.store(true, Ordering::Release);
+        gantry_fault::pass("plugin-host.call.after-return");
+        if reply.outcome != Outcome::Done
+            && reply.code == ErrorCode::Poisoned
+            && plugin.backend.is_shared()
+        {
+            // The first panic is the cause of the others.
+            let _ = plugin
+                .poisoned
+                .set(format!("{} of {object}: {}", self.function, reply.message));
         }
         // Before the caller hears of it, so that its next call on the object does not meet its own lock.
-        drop(held);
+        let lease = self.take_lease();
+        let took = lease.as_ref().map(|lease| lease.ticket.age());
+        drop(lease);
         if let Err(reply) = answer.send(reply) {
-            self.too_late(&reply);
+            self.too_late(&reply, took.unwrap_or_default());
         }
     }
 
-    fn too_late(&self, reply: &Reply) {
+    fn too_late(&self, reply: &Reply, took: Duration) {
         let outcome = match reply.outcome {
             Outcome::Done => operation::Outcome::Done,
             Outcome::NotDone => operation::Outcome::NotDone,
@@ -248,6 +336,18 @@ impl Flight {
             outcome,
             message: reply.message.clone(),
         };
+        let object = self.objects.first().map_or("-", String::as_str);
+        let (seconds, said) = (took.as_secs_f32(), &reply.message);
+        let words = match reply.outcome {
+            Outcome::Done => format!("{function} of {object} was done after {seconds:.1} s"),
+            Outcome::NotDone => {
+                format!("{function} of {object} failed after {seconds:.1} s: {said}")
+            }
+            Outcome::Unknown => {
+                format!("{function} of {object} ended unknown after {seconds:.1} s: {said}")
+            }
+        };
+        self.plugin.flights.answered_late(words);
         // Nobody took the receiver: then the log is all there is.
         let _ = self.plugin.late.send(late);
     }

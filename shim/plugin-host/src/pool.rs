@@ -75,6 +75,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Most calls at once.
+    pub(crate) fn threads(&self) -> usize {
+        self.0.threads
+    }
+
     /// Calls that a thread is in.
     pub(crate) fn running(&self) -> usize {
         self.0.lock().running

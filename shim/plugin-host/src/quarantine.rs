@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gantry_model::Timestamp;
 use gantry_plugin_loader::crash::Left;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,15 @@ struct Crash {
     call: String,
     /// Seconds since 1970.
     at: u64,
+}
+
+/// Why a plugin must not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// In words.
+    pub(crate) why: String,
+    /// When it crashed last.
+    pub(crate) since: Timestamp,
 }
 
 /// The record of crashes.
@@ -82,14 +92,29 @@ impl Quarantine {
         crashes.push(crash);
         let surplus = crashes.len().saturating_sub(REMEMBERED);
         crashes.drain(..surplus);
+        self.write(&crashes)
+    }
+
+    /// Forgets the crashes of a plugin, whichever library they were of.
+    pub(crate) fn forget(&self, plugin: &str) -> io::Result<()> {
+        let mut crashes = self.crashes.lock().unwrap_or_else(PoisonError::into_inner);
+        crashes.retain(|crash| crash.plugin != plugin);
+        self.write(&crashes)
+    }
+
+    fn write(&self, crashes: &[Crash]) -> io::Result<()> {
         let temporary = self.file.with_extension("new");
-        fs::write(&temporary, serde_json::to_vec(&*crashes)?)?;
+        gantry_fault::pass("plugin-host.quarantine.before-write");
+        fs::write(&temporary, serde_json::to_vec(crashes)?)?;
         fs::File::open(&temporary)?.sync_all()?;
-        fs::rename(&temporary, &self.file)
+        gantry_fault::pass("plugin-host.quarantine.before-rename");
+        fs::rename(&temporary, &self.file)?;
+        gantry_fault::pass("plugin-host.quarantine.after-rename");
+        Ok(())
     }
 
     /// Why a plugin must not be opened, if so.
-    pub(crate) fn verdict(&self, plugin: &str, sha256: &str) -> Option<String> {
+    pub(crate) fn verdict(&self, plugin: &str, sha256: &str) -> Option<Verdict> {
         let since = now().saturating_sub(self.window.as_secs());
         let crashes = self.crashes.lock().unwrap_or_else(PoisonError::into_inner);
         let recent: Vec<&Crash> = crashes
@@ -101,10 +126,17 @@ impl Quarantine {
         let last = recent.last()?;
         (recent.len() >= LIMIT).then(|| {
             let (count, minutes) = (recent.len(), self.window.as_secs() / 60);
-            format!(
-                "crashed {count} times within {minutes} minutes, the last time in {}",
-                last.call
-            )
+            Verdict {
+                why: format!(
+                    "crashed {count} times within {minutes} minutes, the last time in {}",
+                    last.call
+                ),
+                since: Timestamp(
+                    i64::try_from(last.at)
+                        .unwrap_or(0)
+                        .saturating_mul(1_000_000_000),
+                ),
+            }
         })
     }
 }
@@ -144,7 +176,7 @@ mod tests {
         .unwrap();
         assert_eq!(first.verdict("volume/x", sha), None);
         let second = Quarantine::open(folder.path(), window, &[crash]).unwrap();
-        let why = second.verdict("volume/x", sha).unwrap();
+        let why = second.verdict("volume/x", sha).unwrap().why;
         assert!(
             why.contains("2 times") && why.contains("create op v"),
             "{why}"
@@ -155,6 +187,14 @@ mod tests {
             "another library of that name"
         );
         assert_eq!(second.verdict("volume/y", "00"), None);
+        second.forget("volume/x").unwrap();
+        assert_eq!(second.verdict("volume/x", sha), None);
+        let third = Quarantine::open(folder.path(), window, &[]).unwrap();
+        assert_eq!(
+            third.verdict("volume/x", sha),
+            None,
+            "forgotten on disk, too"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gantry_model::call::{Call, Cancel};
 use gantry_model::driver::{Drivers, VolumeDriver};
 use gantry_model::operation::Outcome;
-use gantry_model::plugin::PluginStatus;
+use gantry_model::plugin::{PluginKind, PluginStatus};
 use gantry_model::volume::Volume;
 use gantry_model::{ErrorKind, OperationId};
 use gantry_plugin_host::{HostConfig, PluginHost, Trust};
@@ -182,16 +182,31 @@ async fn past_its_deadline_a_call_is_unknown_and_keeps_the_object() {
     let driver = fixture(&host);
     let error = driver.create(&call(50), &volume("v")).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unknown, "{error}");
-    let error = driver.create(&call(50), &volume("v")).await.unwrap_err();
+    assert!(
+        error.message.contains("v is locked until it returns"),
+        "{error}"
+    );
+    let asked = Instant::now();
+    let error = driver.create(&call(LONG), &volume("v")).await.unwrap_err();
     assert_eq!(
         error.kind,
-        ErrorKind::DeadlineExceeded,
+        ErrorKind::Unavailable,
         "nothing was done: {error}"
     );
+    assert!(
+        error
+            .message
+            .contains("create of v has not returned since 0 s"),
+        "{error}"
+    );
+    assert!(asked.elapsed() < Duration::from_secs(5), "said at once");
+    let info = host.list().remove(0);
+    assert_eq!(info.calls, 1, "only one call ever reached the plugin");
+    let one = &info.in_flight[0];
+    assert_eq!((one.function.as_str(), one.late), ("create", true));
     assert_eq!(
-        host.list()[0].calls,
-        1,
-        "only one call ever reached the plugin"
+        (one.objects.as_slice(), &one.operation),
+        (&["v".to_owned()][..], &call(0).operation)
     );
     // Other objects and reads go on.
     assert!(driver.list(&call(LONG)).await.unwrap().is_empty());
@@ -203,6 +218,15 @@ async fn past_its_deadline_a_call_is_unknown_and_keeps_the_object() {
     );
     assert_eq!(result.objects, ["v"]);
     assert_eq!(result.operation, call(0).operation);
+    let info = host.list().remove(0);
+    assert!(
+        info.in_flight.is_empty() && info.late_answers == 1,
+        "{info:?}"
+    );
+    assert!(
+        info.last_late.starts_with("create of v was done after"),
+        "{info:?}"
+    );
     driver.create(&call(LONG), &volume("v")).await.unwrap();
 }
 
@@ -253,9 +277,42 @@ async fn threads_and_queue_are_bounded() {
             .kind,
         ErrorKind::Unknown
     );
-    let (b, c) = (volume("b"), volume("c"));
-    let (waits, full) = (call(200), call(LONG));
-    let (b, c) = tokio::join!(driver.create(&waits, &b), driver.create(&full, &c));
+    let asked = Instant::now();
+    let error = driver.list(&call(LONG)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert!(
+        error
+            .message
+            .contains("none of its 1 threads is free: create of a"),
+        "{error}"
+    );
+    assert!(asked.elapsed() < Duration::from_secs(5), "said at once");
+    place.let_go();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_never_began_leaves_its_object_free() {
+    let place = Place::with(&["HANG"]);
+    let mut config = place.config();
+    (config.threads, config.queue) = (1, 1);
+    let host = PluginHost::load(config).unwrap();
+    let driver = fixture(&host);
+    let (a, b, c) = (volume("a"), volume("b"), volume("c"));
+    let (long, short) = (call(LONG), call(200));
+    let (_, (b, c)) = tokio::join!(driver.create(&long, &a), async {
+        while host.list()[0].calls == 0 {
+            tokio::task::yield_now().await;
+        }
+        let both = tokio::join!(driver.create(&short, &b), driver.create(&long, &c));
+        let again = driver.create(&short, &b).await.unwrap_err();
+        assert_eq!(
+            again.kind,
+            ErrorKind::Unavailable,
+            "the queue is full, not the lock taken: {again}"
+        );
+        place.let_go();
+        both
+    });
     assert_eq!(
         b.unwrap_err().kind,
         ErrorKind::DeadlineExceeded,
@@ -266,6 +323,26 @@ async fn threads_and_queue_are_bounded() {
         ErrorKind::Unavailable,
         "the queue is full"
     );
+}
+
+/// The host's own limit holds whatever the caller allows, and a waiter is told as soon as it is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiter_hears_at_once_that_the_call_before_it_is_over_its_deadline() {
+    let place = Place::with(&["HANG"]);
+    let mut config = place.config();
+    config.deadline = Duration::from_millis(300);
+    let host = PluginHost::load(config).unwrap();
+    let driver = fixture(&host);
+    let (long, v) = (call(LONG), volume("v"));
+    let asked = Instant::now();
+    let (first, second) = tokio::join!(driver.create(&long, &v), driver.remove(&long, &v));
+    assert_eq!(first.unwrap_err().kind, ErrorKind::Unknown);
+    let second = second.unwrap_err();
+    assert!(
+        [ErrorKind::Unavailable, ErrorKind::DeadlineExceeded].contains(&second.kind),
+        "nothing of it was done: {second}"
+    );
+    assert!(asked.elapsed() < Duration::from_secs(10));
     place.let_go();
 }
 
@@ -371,6 +448,15 @@ fn a_plugin_that_crashes_the_daemon_again_starts_in_quarantine() {
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(error.message.contains("2 times"), "{error}");
         assert!(host.volume("panics").is_ok(), "the others are open");
+        assert!(info.quarantined_since.0 > 0);
+        // Lifted by hand; it is opened next time.
+        let error = host.release(PluginKind::Volume, "panics").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+        let info = host.release(PluginKind::Volume, "fixture").unwrap();
+        assert!(info.reason.contains("is lifted"), "{}", info.reason);
+        if variants != &["CRASH_INIT"] {
+            assert!(place.load().volume("fixture").is_ok());
+        }
         // A repaired library is another one.
         compile::fixture(&place.plugins(), "fixture.so", &[]);
         assert!(place.load().volume("fixture").is_ok());
@@ -424,10 +510,16 @@ async fn the_same_library_serves_in_a_runner() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unknown, "{error}");
-    assert_eq!(
-        panics.list(&call(LONG)).await.unwrap_err().kind,
-        ErrorKind::Unavailable
-    );
+    assert!(error.message.contains("asked to panic"), "{error}");
+    // Another process serves on, until it happens again.
+    assert!(panics.list(&call(LONG)).await.unwrap().is_empty());
+    panics
+        .create(&call(LONG), &volume("panic"))
+        .await
+        .unwrap_err();
+    let error = panics.list(&call(LONG)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("quarantine"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -451,6 +543,19 @@ async fn a_crash_in_a_runner_costs_the_call_and_then_the_plugin() {
     let error = driver.list(&call(LONG)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains("quarantine"), "{error}");
+    let info = host.list().remove(0);
+    assert_eq!(info.status, PluginStatus::Quarantined);
+    assert!(
+        info.quarantined_since.0 > 0 && info.reason.contains("crashed 2 times"),
+        "{info:?}"
+    );
+    let info = host.release(PluginKind::Volume, "fixture").unwrap();
+    assert_eq!(
+        info.status,
+        PluginStatus::Active,
+        "a runner is let in at once"
+    );
+    assert!(driver.list(&call(LONG)).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,6 +61,15 @@ struct Process {
     generation: u64,
 }
 
+/// Whether the end of a process counts as a crash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// It panicked.
+    Plugin,
+    /// If it ended by itself.
+    AsItEnded,
+}
+
 /// How a call on a connection failed.
 enum Broken {
     /// The request did not go out: nothing happened.
@@ -101,6 +110,16 @@ impl Runner {
         &self.opened.capabilities
     }
 
+    /// Why no process is started any more, if so.
+    pub fn refused(&self) -> Option<String> {
+        self.lock().refused.clone()
+    }
+
+    /// Lets a process be started again; the next call does.
+    pub fn readmit(&self) {
+        self.lock().refused = None;
+    }
+
     /// As [`gantry_plugin_loader::Instance::call`]. Returns at the latest `grace` after the deadline: the process is
     /// killed then, so that nothing of the call goes on.
     pub fn call(&self, table: &str, function: &str, call: Invocation<'_>) -> Reply {
@@ -112,6 +131,11 @@ impl Runner {
         };
         let what = format!("{function} {}", call.operation);
         match exchange(&socket, table, function, &call, self.config.grace) {
+            // The driver's state is in doubt: it is made anew, and the panic counts as a crash.
+            Ok(reply) if reply.code == ErrorCode::Poisoned && reply.outcome != Outcome::Done => {
+                self.bury(generation, &what, Blame::Plugin);
+                reply
+            }
             Ok(reply) => {
                 let mut state = self.lock();
                 if let Some(process) = state
@@ -124,7 +148,7 @@ impl Runner {
                 reply
             }
             Err(Broken::NotSent(error)) => {
-                self.bury(generation, &what);
+                self.bury(generation, &what, Blame::AsItEnded);
                 unavailable(format!("send the call to the plugin's process: {error}"))
             }
             Err(broken) => {
@@ -134,7 +158,7 @@ impl Runner {
                     }
                     _ => "the plugin's process died in the call",
                 };
-                self.bury(generation, &what);
+                self.bury(generation, &what, Blame::AsItEnded);
                 Reply::refused(Outcome::Unknown, ErrorCode::Unavailable, why)
             }
         }
@@ -170,13 +194,13 @@ impl Runner {
         let socket = connect().map_err(|error| format!("connect to the plugin's process: {error}"));
         if socket.is_err() {
             drop(state);
-            self.bury(generation, "connect -");
+            self.bury(generation, "connect -", Blame::AsItEnded);
         }
         Ok((socket?, generation))
     }
 
     /// Ends the process of a generation, once, and asks whether there may be another one.
-    fn bury(&self, generation: u64, what: &str) {
+    fn bury(&self, generation: u64, what: &str, blame: Blame) {
         let mut state = self.lock();
         if state
             .process
@@ -188,7 +212,8 @@ impl Runner {
         let Some(process) = state.process.take() else {
             return;
         };
-        if process.end().is_some_and(|status| by_itself(&status)) {
+        let ended = process.end();
+        if blame == Blame::Plugin || ended.is_some_and(|status| by_itself(&status)) {
             state.refused = (self.config.crashed)(what);
         }
     }
@@ -225,6 +250,7 @@ fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened
         UnixStream::pair().map_err(|error| format!("make a socket for {program}: {error}"))?;
     let mut child = Command::new(&config.program)
         .env_clear()
+        .envs(gantry_fault::variables())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .spawn()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use gantry_abi::schema::{InitRequest, InstanceInfo};
@@ -14,6 +14,7 @@ use gantry_plugin_runner::{Runner, RunnerConfig};
 
 use super::{Entry, Shared, make_folder};
 use crate::backend::Backend;
+use crate::flights::Flights;
 use crate::locks::Locks;
 use crate::plugin::Plugin;
 use crate::pool::Pool;
@@ -75,17 +76,9 @@ fn describe(candidate: &Candidate) -> Option<(PluginKind, PluginInfo)> {
         return None;
     };
     let info = PluginInfo {
-        kind,
-        name: identity.name.clone(),
-        version: String::new(),
         interface: format!("{}.{}", identity.abi_major, identity.abi_minor),
-        capabilities: Vec::new(),
         file,
-        loaded_from: String::new(),
-        isolation: String::new(),
-        status: PluginStatus::Active,
-        reason: String::new(),
-        calls: 0,
+        ..PluginInfo::new(kind, &identity.name)
     };
     Some((kind, info))
 }
@@ -102,7 +95,11 @@ fn kind_of(identity: &Identity) -> Option<PluginKind> {
 
 fn failed(mut info: PluginInfo, status: PluginStatus, reason: impl Into<String>) -> Entry {
     (info.status, info.reason) = (status, reason.into());
-    Entry { info, plugin: None }
+    Entry {
+        info,
+        plugin: None,
+        lifted: AtomicBool::new(false),
+    }
 }
 
 fn start(
@@ -129,8 +126,9 @@ fn open(shared: &Shared, kind: PluginKind, mut info: PluginInfo, found: Found) -
         Err(error) => return failed(info, PluginStatus::Failed, error.to_string()),
     };
     info.loaded_from = copied.loaded_from.display().to_string();
-    if let Some(why) = shared.quarantine.verdict(&label, &copied.sha256) {
-        return failed(info, PluginStatus::Quarantined, why);
+    if let Some(verdict) = shared.quarantine.verdict(&label, &copied.sha256) {
+        info.quarantined_since = verdict.since;
+        return failed(info, PluginStatus::Quarantined, verdict.why);
     }
     let sha256 = copied.sha256.clone();
     // Constructors and `init` are foreign code, too.
@@ -149,13 +147,17 @@ fn open(shared: &Shared, kind: PluginKind, mut info: PluginInfo, found: Found) -
         backend,
         pool: Pool::new(&info.name, shared.config.threads, shared.config.queue),
         locks: Locks::default(),
+        flights: Flights::default(),
+        deadline: shared.config.deadline,
         mark: Arc::clone(&shared.mark),
+        quarantine: Arc::clone(&shared.quarantine),
         late: shared.late.clone(),
-        poisoned: AtomicBool::new(false),
+        poisoned: OnceLock::new(),
     };
     Entry {
         info,
         plugin: Some(Arc::new(plugin)),
+        lifted: AtomicBool::new(false),
     }
 }
 
@@ -195,7 +197,9 @@ fn backend(
                 if let Err(error) = quarantine.add(&plugin, &sha256, call) {
                     tracing::error!(%error, plugin, "cannot record a crash");
                 }
-                quarantine.verdict(&plugin, &sha256)
+                quarantine
+                    .verdict(&plugin, &sha256)
+                    .map(|verdict| verdict.why)
             }),
         })?;
         info.version = runner.version().to_owned();
