@@ -28,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) fn run(config: &Config, args: &Args) -> Result<()> {
     machine::check()?;
     let _locks = lock::take(config)?;
+    // Before any thread is started; a limit that cannot be raised is the one we live with.
+    if let Err(error) = gantry_sys::descriptors::raise() {
+        eprintln!("gantryd: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("gantryd")

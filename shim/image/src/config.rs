@@ -9,8 +9,9 @@ pub struct Config {
     pub content: PathBuf,
     /// The `gantry-helper` binary.
     pub helper: PathBuf,
-    /// Files of cgroups each helper writes `0` to before it starts (`…/tasks` on v1, `…/cgroup.procs` on v2).
-    pub helper_cgroups: Vec<PathBuf>,
+    /// Path below each hierarchy's mount under which every helper gets a cgroup of its own; `None`: it stays in the
+    /// daemon's.
+    pub helper_cgroup: Option<String>,
     /// Registries besides those on loopback addresses that are spoken to without TLS, as `host[:port]`.
     pub plain_http: Vec<String>,
     /// Layers one pull downloads at a time.
@@ -26,7 +27,7 @@ impl Config {
         Self {
             content,
             helper,
-            helper_cgroups: Vec::new(),
+            helper_cgroup: None,
             plain_http: Vec::new(),
             parallel_downloads: 3,
             load_limit: 64 << 30,

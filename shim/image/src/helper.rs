@@ -1,4 +1,7 @@
-//! Running `gantry-helper`: the request goes in, progress and one answer come out. Killed when cancelled or late.
+//! Running `gantry-helper`: the request goes in, progress and one answer come out. Killed when cancelled or late, with
+//! everything in its cgroup, before the caller undoes anything.
+
+mod group;
 
 use std::fs::File;
 use std::process::Stdio;
@@ -14,14 +17,37 @@ use tokio::process::{Child, Command};
 
 use crate::config::Config;
 
+pub(crate) use group::{Groups, Own};
+
 /// Longest line and longest tail of stderr that are read.
 const TEXT: u64 = 64 << 10;
 
-/// Runs a verb to its end.
+/// Runs a verb to its end. The helper joins `own`, whose files are in the request; when this returns nothing of it
+/// runs any more.
 ///
 /// # Errors
-/// The helper's own, by kind; `Cancelled` and `DeadlineExceeded` from the call, after the helper is dead.
+/// The helper's own, by kind; `Cancelled` and `DeadlineExceeded` from the call, after the helper is dead; `Unknown`
+/// when it does not die.
 pub(crate) async fn run(
+    config: &Config,
+    call: &Call,
+    verb: &str,
+    request: &impl Serialize,
+    own: Own,
+    input: Option<File>,
+    progress: impl FnMut(u64) + Send,
+) -> Result<Line> {
+    let answer = speak(config, call, verb, request, input, progress).await;
+    match own.end().await {
+        Ok(()) => answer,
+        Err(left) => Err(match answer {
+            Ok(_) => left,
+            Err(first) => Error::new(left.kind, format!("{first}; {left}")),
+        }),
+    }
+}
+
+async fn speak(
     config: &Config,
     call: &Call,
     verb: &str,
@@ -32,9 +58,11 @@ pub(crate) async fn run(
     call.cancel.check()?;
     let request = serde_json::to_string(request)
         .map_err(|e| Error::internal(format!("write {verb} request: {e}")))?;
+    gantry_fault::point("image.helper.before-start")?;
     let mut child = Command::new(&config.helper)
         .args([verb, &request])
         .env_clear()
+        .envs(gantry_fault::variables())
         .current_dir("/")
         .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::piped())
@@ -42,7 +70,8 @@ pub(crate) async fn run(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| Error::internal(format!("start {}: {e}", config.helper.display())))?;
+        .map_err(|e| not_started(config, &e))?;
+    gantry_fault::point("image.helper.after-start")?;
     let stopped = tokio::select! {
         biased;
         () = call.cancel.cancelled() => Error::cancelled(format!("{verb} was cancelled")),
@@ -55,6 +84,18 @@ pub(crate) async fn run(
         .await
         .map_err(|e| Error::unknown(format!("kill the helper of {verb}: {e}")))?;
     Err(stopped)
+}
+
+/// No more processes, descriptors or memory is the host's state and no mistake.
+fn not_started(config: &Config, e: &std::io::Error) -> Error {
+    let text = format!("start {}: {e}", config.helper.display());
+    // EAGAIN 11, ENOMEM 12, ENFILE 23, EMFILE 24 (errno(3)).
+    match e.raw_os_error() {
+        Some(11) => Error::exhausted(format!("{text}: no more processes may be started (pids)")),
+        Some(12) => Error::exhausted(format!("{text}: the host is short of memory")),
+        Some(23 | 24) => Error::exhausted(format!("{text}: no more descriptors may be opened")),
+        _ => Error::internal(text),
+    }
 }
 
 async fn converse(

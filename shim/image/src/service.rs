@@ -31,6 +31,7 @@ pub struct Images {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) content: Content,
+    pub(crate) groups: helper::Groups,
     pub(crate) drivers: Arc<dyn Drivers>,
     pub(crate) flights: Flights,
     pub(crate) leases: Leases,
@@ -38,17 +39,20 @@ pub(crate) struct Inner {
 }
 
 impl Images {
-    /// Opens the content store. What an earlier daemon left half-written is removed.
+    /// Opens the content store. What an earlier daemon left half-written is removed, after its helpers were ended: they
+    /// would still write.
     ///
     /// # Errors
-    /// `Internal` if the folder can't be made.
+    /// `Internal` if the folder can't be made, `DeadlineExceeded` if such a helper does not end.
     pub fn open(config: Config, drivers: Arc<dyn Drivers>) -> Result<Self> {
+        let groups = helper::Groups::open(config.helper_cgroup.as_deref())?;
         let content = Content::open(&config.content)?;
         let (flights, leases, cache) = (Flights::default(), Leases::default(), Mutex::default());
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 content,
+                groups,
                 drivers,
                 flights,
                 leases,
@@ -206,14 +210,16 @@ impl ImageService for Images {
                 "path {path:?} of a volume is not absolute"
             )));
         }
+        let own = self.inner.groups.enter()?;
         let request = CopyUpRequest {
             tree: read_only(helper::tree(rootfs)?),
             path: Path::new(path).to_owned(),
             target: destination.into(),
             limits: gantry_files::Limits::default(),
-            cgroups: self.inner.config.helper_cgroups.clone(),
+            cgroups: own.files(),
         };
-        match helper::run(&self.inner.config, call, "copy-up", &request, None, |_| {}).await? {
+        let config = &self.inner.config;
+        match helper::run(config, call, "copy-up", &request, own, None, |_| {}).await? {
             Line::Copied(_) => Ok(()),
             other => Err(Error::internal(format!(
                 "helper answered a copy with {other:?}"

@@ -131,13 +131,14 @@ async fn fill(
     let mounts = driver
         .prepare(call, key, layer.parent.map(Digest::as_str))
         .await?;
+    let own = inner.groups.enter()?;
     let request = UnpackRequest {
         tree: helper::tree(&mounts)?,
         fresh: layer.parent.is_none(),
         diff_id: Some(layer.diff_id.to_string()),
         digest: Some(layer.blob.digest.to_string()),
         limits: Limits::default(),
-        cgroups: inner.config.helper_cgroups.clone(),
+        cgroups: own.files(),
     };
     let blob = inner.content.open_blob(&layer.blob.digest)?;
     let (digest, total) = (layer.blob.digest.to_string(), layer.blob.size);
@@ -149,7 +150,16 @@ async fn fill(
         })
     };
     tell(0);
-    match helper::run(&inner.config, call, "unpack", &request, Some(blob), tell).await? {
+    let answer = helper::run(
+        &inner.config,
+        call,
+        "unpack",
+        &request,
+        own,
+        Some(blob),
+        tell,
+    );
+    match answer.await? {
         Line::Unpacked(found) => Ok(found),
         other => Err(Error::internal(format!(
             "helper answered an unpack with {other:?}"
