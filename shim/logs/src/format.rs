@@ -1,4 +1,7 @@
-//! One line of a log in either format, written and read. Pure.
+//! One line of a log in each format, written and read. Pure.
+//!
+//! Every entry of every format is one line of the file: what a torn write or a broken file costs is one line, and all
+//! else (tails, repairs, rotation) need not know the format.
 
 use serde::Deserialize;
 
@@ -14,6 +17,9 @@ pub enum Format {
     Cri,
     /// Docker: `{"log":"text\n","stream":"stdout","time":"…"}`.
     JsonFile,
+    /// Gantry's own for Docker's `local`: one letter (`o` stdout, `e` stderr, upper case for a piece whose line goes
+    /// on), eleven of time, the text byte for byte.
+    Local,
 }
 
 /// Which stream a line came from.
@@ -33,6 +39,8 @@ impl Stream {
             Self::Stderr => "stderr",
         }
     }
+
+    pub(crate) const BOTH: [Self; 2] = [Self::Stdout, Self::Stderr];
 
     fn parse(text: &[u8]) -> Option<Self> {
         match text {
@@ -65,10 +73,9 @@ pub fn write(
     text: &[u8],
     ended: bool,
 ) {
-    let time = clock::format(time);
     match format {
         Format::Cri => {
-            out.extend_from_slice(&time);
+            out.extend_from_slice(&clock::format(time));
             out.push(b' ');
             out.extend_from_slice(stream.as_str().as_bytes());
             out.extend_from_slice(if ended { b" F " } else { b" P " });
@@ -84,10 +91,44 @@ pub fn write(
             out.extend_from_slice(b"\",\"stream\":\"");
             out.extend_from_slice(stream.as_str().as_bytes());
             out.extend_from_slice(b"\",\"time\":\"");
-            out.extend_from_slice(&time);
+            out.extend_from_slice(&clock::format(time));
             out.extend_from_slice(b"\"}\n");
         }
+        Format::Local => {
+            out.push(match (stream, ended) {
+                (Stream::Stdout, true) => b'o',
+                (Stream::Stdout, false) => b'O',
+                (Stream::Stderr, true) => b'e',
+                (Stream::Stderr, false) => b'E',
+            });
+            out.extend_from_slice(&pack(time));
+            out.extend_from_slice(text);
+            out.push(b'\n');
+        }
     }
+}
+
+/// Letters of packed times, in the order of their values, so that packed times sort.
+const LETTERS: &[u8; 64] = b"+-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A time in eleven letters of six bits.
+fn pack(time: i64) -> [u8; 11] {
+    let mut rest = time.cast_unsigned();
+    let mut out = [0; 11];
+    for letter in out.iter_mut().rev() {
+        *letter = LETTERS[usize::try_from(rest & 63).unwrap_or(0)];
+        rest >>= 6;
+    }
+    out
+}
+
+fn unpack(letters: &[u8]) -> Option<i64> {
+    let mut time: u64 = 0;
+    for letter in letters {
+        let value = LETTERS.binary_search(letter).ok()?;
+        time = time.checked_mul(64)? | u64::try_from(value).ok()?;
+    }
+    Some(time.cast_signed())
 }
 
 /// JSON's escapes; what is not UTF-8 becomes the replacement character, as Docker writes it.
@@ -159,6 +200,27 @@ pub fn read(format: Format, line: &[u8]) -> Option<Entry> {
                 bytes: line.log.into_bytes(),
             })
         }
+        Format::Local => {
+            let (tag, rest) = line.split_first()?;
+            let (time, text) = rest.split_at_checked(11)?;
+            let (stream, partial) = match tag {
+                b'o' => (Stream::Stdout, false),
+                b'O' => (Stream::Stdout, true),
+                b'e' => (Stream::Stderr, false),
+                b'E' => (Stream::Stderr, true),
+                _ => return None,
+            };
+            let mut bytes = text.to_vec();
+            if !partial {
+                bytes.push(b'\n');
+            }
+            Some(Entry {
+                time: unpack(time)?,
+                stream,
+                partial,
+                bytes,
+            })
+        }
     }
 }
 
@@ -220,5 +282,36 @@ mod tests {
         );
         assert!(entry.partial);
         assert_eq!(read(Format::JsonFile, b"{\"log\":"), None);
+    }
+
+    #[test]
+    fn local_lines_hold_every_byte() {
+        let all: Vec<u8> = (0..=0xff).filter(|b| *b != b'\n').collect();
+        for ended in [true, false] {
+            let mut out = Vec::new();
+            write(
+                &mut out,
+                Format::Local,
+                1_709_210_096_120_000_001,
+                Stream::Stdout,
+                &all,
+                ended,
+            );
+            assert_eq!(out.len(), all.len() + 13);
+            out.pop();
+            let entry = read(Format::Local, &out).unwrap();
+            assert_eq!(entry.time, 1_709_210_096_120_000_001);
+            assert_eq!(
+                (entry.stream, entry.partial, entry.bytes.len()),
+                (Stream::Stdout, !ended, all.len() + usize::from(ended))
+            );
+        }
+        for time in [0, 1, 63, 64, i64::MAX, -1] {
+            assert_eq!(unpack(&pack(time)), Some(time));
+        }
+        assert!(pack(1_709_210_096_119_999_999) < pack(1_709_210_096_120_000_000));
+        for bad in ["", "o", "oshort", "x0000000000zhi", "o0000 00000zhi"] {
+            assert_eq!(read(Format::Local, bad.as_bytes()), None, "{bad}");
+        }
     }
 }

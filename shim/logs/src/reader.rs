@@ -1,23 +1,27 @@
 //! The doors' side: entries of a log and of the files put aside before it, oldest first.
 //!
 //! Reads files and never waits: at the end [`LogReader::read_more`] gives nothing, and the door decides when to ask
-//! again. A file that is moved away is read to its end before the next one is begun.
+//! again. A file that is moved away is read to its end before the next one is begun, and is known again after it was
+//! compressed.
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::aside::{self, same};
 use crate::format::{self, Entry, Format};
-use crate::writer::numbered;
 
-/// Most files put aside that are looked for.
-const MAX_ASIDE: u32 = 1000;
-/// Bytes read at once.
-const CHUNK: usize = 64 << 10;
-/// Longest line of a file: a piece of 16 KiB, each byte escaped to six, and its frame. What is longer is passed over.
-const MAX_LINE: usize = 1 << 20;
+mod source;
+mod tail;
+
+use source::Source;
+
+/// Walks through the folder before one that changes all the time is taken as it is.
+const WALKS: u32 = 100;
+/// Entries are stamped with a finer clock than files: a file this much older than `since` (in seconds) has none of them.
+const SLACK: i64 = 2;
 
 /// What of a log is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,11 +40,10 @@ pub struct LogReader {
     path: PathBuf,
     format: Format,
     options: ReadOptions,
-    /// Files still to be read before the current one's successor is looked for by its inode.
-    waiting: VecDeque<File>,
-    current: Option<File>,
-    rest: Vec<u8>,
-    skipping: bool,
+    /// Files still to be read before the current one's successor is looked for.
+    waiting: VecDeque<Source>,
+    current: Option<Source>,
+    block: Vec<u8>,
     ended: bool,
 }
 
@@ -50,9 +53,18 @@ impl LogReader {
     /// # Errors
     /// The file system's, except "not found".
     pub fn open(path: &Path, format: Format, options: ReadOptions) -> io::Result<Self> {
-        let mut files = open_all(path)?;
+        let mut files = open_all(path, format)?;
+        if let Some(since) = options.since {
+            let seconds = since.div_euclid(1_000_000_000) - SLACK;
+            let old = |file: &Source| file.metadata().is_ok_and(|m| m.mtime() < seconds);
+            // Of files that count for the tail none may be left out: they may not all be older.
+            if options.tail.is_none() {
+                let keep = files.iter().take_while(|f| old(f)).count();
+                files.drain(..keep.min(files.len().saturating_sub(1)));
+            }
+        }
         if let Some(tail) = options.tail {
-            seek_tail(&mut files, tail)?;
+            tail::seek(&mut files, tail)?;
         }
         Ok(Self {
             path: path.to_owned(),
@@ -60,8 +72,7 @@ impl LogReader {
             options,
             waiting: files,
             current: None,
-            rest: Vec::new(),
-            skipping: false,
+            block: Vec::new(),
             ended: false,
         })
     }
@@ -75,7 +86,8 @@ impl LogReader {
     /// was replaced; after the container's end, read until there is none.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's; `InvalidData` for a compressed file that is damaged: the rest of it is passed over by the
+    /// next call.
     pub fn read_more(&mut self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         while entries.is_empty() && !self.ended {
@@ -87,59 +99,62 @@ impl LogReader {
         Ok(entries)
     }
 
-    /// Reads a chunk; goes over to the next file where one ends.
+    /// Reads a block; goes over to the next file where one ends.
     fn fill(&mut self) -> io::Result<bool> {
         loop {
             if self.current.is_none() {
                 self.current = match self.waiting.pop_front() {
                     Some(file) => Some(file),
-                    None => open_if_there(&self.path)?,
+                    None => open_if_there(&self.path)?.map(Source::plain),
                 };
-                self.rest.clear();
-                self.skipping = false;
             }
             let Some(file) = &mut self.current else {
                 return Ok(false);
             };
-            if read_chunk(file, &mut self.rest)? {
-                return Ok(true);
+            match file.read_block(&mut self.block) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(e) => {
+                    self.current = None;
+                    return Err(e);
+                }
             }
             if self.waiting.is_empty() && !self.was_replaced()? {
                 return Ok(false);
             }
             // Its writer may have added a line between our read and its rename; after the rename it adds none.
-            let Some(file) = &mut self.current else {
-                return Ok(false);
-            };
-            if read_chunk(file, &mut self.rest)? {
+            if let Some(mut file) = self.current.take()
+                && file.is_plain()
+                && file.read_block(&mut self.block)?
+            {
+                self.current = Some(file);
                 return Ok(true);
             }
-            self.current = None;
         }
     }
 
     /// Whether the path leads elsewhere by now, and if so queues the files between; a truncated file is begun anew.
     fn was_replaced(&mut self) -> io::Result<bool> {
-        let Some(file) = &mut self.current else {
+        let Some(current) = &mut self.current else {
             return Ok(false);
         };
-        let own = file.metadata()?;
+        let own = current.metadata()?;
         let there = match std::fs::metadata(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other?,
         };
-        if same(&own, &there) {
-            if own.len() < file.stream_position()? {
-                file.seek(SeekFrom::Start(0))?;
-                self.rest.clear();
-            }
+        if current.is_plain() && same(&own, &there) {
+            current.begin_anew_if_shorter(own.len());
             return Ok(false);
         }
-        let mut files = open_all(&self.path)?;
+        let own = current.identity()?;
+        let mut files = open_all(&self.path, self.format)?;
         // Files older than ours have been given out; when ours is gone altogether, all that is there is newer.
         let mut place = None;
-        for (number, file) in files.iter().enumerate() {
-            if same(&own, &file.metadata()?) {
+        for (number, file) in files.iter_mut().enumerate() {
+            // One that cannot be told from others is read, and its damage told then.
+            let other = file.identity().ok().flatten();
+            if other.is_some() && other == own {
                 place = Some(number);
             }
         }
@@ -151,13 +166,8 @@ impl LogReader {
     }
 
     fn parse(&mut self, entries: &mut Vec<Entry>) {
-        let mut start = 0;
-        while let Some(len) = self.rest[start..].iter().position(|b| *b == b'\n') {
-            let line = &self.rest[start..start + len];
-            start += len + 1;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
+        for line in self.block.split_inclusive(|b| *b == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
             let Some(entry) = format::read(self.format, line) else {
                 continue;
             };
@@ -169,20 +179,7 @@ impl LogReader {
                 entries.push(entry);
             }
         }
-        self.rest.drain(..start);
-        if self.rest.len() > MAX_LINE {
-            self.rest.clear();
-            self.skipping = true;
-        }
     }
-}
-
-fn same(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-fn read_chunk(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
-    Ok(file.take(CHUNK as u64).read_to_end(into)? > 0)
 }
 
 fn open_if_there(path: &Path) -> io::Result<Option<File>> {
@@ -193,74 +190,41 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Every file of the log, oldest first. A rotation in between would show one file twice or not at all, so the newest is
-/// opened first and last and the walk done again when it changed.
-fn open_all(path: &Path) -> io::Result<VecDeque<File>> {
-    loop {
-        let mut files = VecDeque::new();
-        let newest = open_if_there(path)?;
-        for number in 1..MAX_ASIDE {
-            match open_if_there(&numbered(path, number))? {
-                Some(file) => files.push_front(file),
-                None => break,
+/// Every file of the log, oldest first. The writer does not change numbers while the folder is locked; compressed files
+/// may take the place of plain ones, and then the walk is done again.
+fn open_all(path: &Path, format: Format) -> io::Result<VecDeque<Source>> {
+    let mut files = VecDeque::new();
+    if format == Format::Cri {
+        // What the kubelet has moved away it reads by itself.
+        files.extend(open_if_there(path)?.map(Source::plain));
+        return Ok(files);
+    }
+    let Some(lock) = open_if_there(aside::folder(path))? else {
+        return Ok(files);
+    };
+    lock.lock_shared()?;
+    for _ in 0..WALKS {
+        files.clear();
+        let mut changed = false;
+        let mut last = 0;
+        for aside in aside::list(path)? {
+            if aside.number == last {
+                // Compressed, but the plain one is not removed yet: it is the same.
+                continue;
+            }
+            last = aside.number;
+            match open_if_there(&aside.path(path))? {
+                Some(file) if aside.gz => files.push_front(Source::gz(file)),
+                Some(file) => files.push_front(Source::plain(file)),
+                None => changed = true,
             }
         }
-        let Some(newest) = newest else {
-            return Ok(files);
-        };
-        let own = newest.metadata()?;
-        files.push_back(newest);
-        match std::fs::metadata(path) {
-            Ok(there) if !same(&own, &there) => {}
-            _ => return Ok(files),
-        }
-    }
-}
-
-/// Places the files so that `tail` lines are left to be read, the last ones.
-fn seek_tail(files: &mut VecDeque<File>, tail: u64) -> io::Result<()> {
-    let mut left = tail;
-    let mut keep = files.len();
-    while keep > 0 {
-        keep -= 1;
-        let file = &mut files[keep];
-        let (place, lines) = last_lines(file, left)?;
-        file.seek(SeekFrom::Start(place))?;
-        left -= lines;
-        if left == 0 {
+        if !changed {
             break;
         }
     }
-    files.drain(..keep);
-    Ok(())
-}
-
-/// Where the last `want` lines of a file begin, and how many there are. What follows the last newline is no line yet.
-fn last_lines(file: &mut File, want: u64) -> io::Result<(u64, u64)> {
-    let mut end = file.metadata()?.len();
-    let mut seen = 0;
-    let mut buffer = vec![0; CHUNK];
-    let mut last_newline = None;
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK as u64);
-        let len = usize::try_from(end - start).unwrap_or(CHUNK);
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut buffer[..len])?;
-        for place in (0..len).rev().filter(|p| buffer[*p] == b'\n') {
-            let after = start + place as u64 + 1;
-            last_newline.get_or_insert(after);
-            // This newline ends the line before the one counted last.
-            if seen == want {
-                return Ok((after, seen));
-            }
-            seen += 1;
-        }
-        end = start;
-    }
-    match last_newline {
-        None if want == 0 => Ok((file.metadata()?.len(), 0)),
-        _ => Ok((0, seen)),
-    }
+    files.extend(open_if_there(path)?.map(Source::plain));
+    Ok(files)
 }
 
 #[cfg(test)]

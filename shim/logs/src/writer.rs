@@ -1,14 +1,21 @@
 //! The supervisor's side: bytes of two streams become whole lines in a file.
 //!
-//! Never waits for anything but the file system, never syncs, never holds more than one piece per stream.
+//! Never waits for anything but the file system, never syncs log lines, never holds more than one piece per stream.
+//! A disk that is full costs whole lines, never the container: they are counted, and once there is room the log says in
+//! a line of its own how many are missing.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::aside::same;
 use crate::clock;
+use crate::file::LogFile;
 use crate::format::{self, Format, MAX_PIECE, Stream};
+
+mod rotate;
+
+/// Between two looks whether the file is still where it was, and between two tries of a rotation that failed.
+const LOOK: i64 = 1_000_000_000;
 
 /// When a file is put aside and a new one begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +24,8 @@ pub struct Rotation {
     pub max_size: u64,
     /// How many files are kept, the current one included; 0 counts as 1.
     pub max_files: u32,
+    /// Files put aside are compressed: see [`LogWriter::next_job`].
+    pub compress: bool,
 }
 
 /// A log being written.
@@ -25,37 +34,80 @@ pub struct LogWriter {
     path: PathBuf,
     format: Format,
     rotation: Rotation,
-    file: File,
+    file: LogFile,
     size: u64,
-    /// What came after the last newline, per stream.
-    rest: [Vec<u8>; 2],
+    lines: [Line; 2],
     out: Vec<u8>,
+    /// What is in `out`.
+    pieces: Vec<Piece>,
     lost: u64,
+    /// Lost since the log last said so.
+    untold: u64,
+    why: String,
+    looked: i64,
+    tried: i64,
+    jobs: rotate::Jobs,
+}
+
+/// One stream's line in progress.
+#[derive(Debug, Default)]
+struct Line {
+    /// What came after the last newline.
+    rest: Vec<u8>,
+    /// When its first piece came: all pieces of a line bear one time.
+    begun: Option<i64>,
+    /// The last piece in the file is waiting for the rest of its line.
+    open: bool,
+    /// What ends such a line is in `out`.
+    closing: bool,
+    /// A piece was lost, and what is left of the line goes with it.
+    skip: bool,
+}
+
+#[derive(Debug)]
+struct Piece {
+    /// Where it ends in `out`.
+    end: usize,
+    stream: Stream,
+    ended: bool,
+    /// The process wrote it, not we.
+    counts: bool,
 }
 
 impl LogWriter {
-    /// Opens the file for appending, making it (0640) if need be.
+    /// Opens the file for appending, making it (0640) if need be. What a writer before this one left undone when it
+    /// died (half a line, half a rotation, half a compressed file) is put right.
     ///
     /// # Errors
     /// The file system's.
     pub fn open(path: &Path, format: Format, rotation: Rotation) -> io::Result<Self> {
-        let (file, size) = open(path)?;
-        Ok(Self {
+        gantry_fault::point("logs.writer.before-open").map_err(io::Error::other)?;
+        let file = LogFile::open(path)?;
+        gantry_fault::pass("logs.writer.after-open");
+        let mut writer = Self {
             path: path.to_owned(),
             format,
             rotation,
+            size: file.metadata()?.len(),
             file,
-            size,
-            rest: [Vec::new(), Vec::new()],
+            lines: <[Line; 2]>::default(),
             out: Vec::new(),
+            pieces: Vec::new(),
             lost: 0,
-        })
+            untold: 0,
+            why: String::new(),
+            looked: clock::now(),
+            tried: 0,
+            jobs: rotate::Jobs::default(),
+        };
+        writer.tidy()?;
+        Ok(writer)
     }
 
     /// Takes bytes as the process wrote them, stamped with the time now.
     ///
     /// # Errors
-    /// The file system's: then none of the lines of this call is in the file, and they are counted as lost.
+    /// The file system's: lines there was no room for are lost whole, and counted.
     pub fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         self.write_at(clock::now(), stream, bytes)
     }
@@ -65,53 +117,46 @@ impl LogWriter {
     /// # Errors
     /// As [`LogWriter::write`].
     pub fn write_at(&mut self, time: i64, stream: Stream, mut bytes: &[u8]) -> io::Result<()> {
-        let rest = &mut self.rest[stream as usize];
         while !bytes.is_empty() {
+            let held = self.lines[stream as usize].rest.len();
             let line = bytes.iter().position(|b| *b == b'\n');
-            let take = line.unwrap_or(bytes.len()).min(MAX_PIECE - rest.len());
+            let take = line.unwrap_or(bytes.len()).min(MAX_PIECE - held);
             let ended = line == Some(take);
             // A full piece waits for what follows it: a line of exactly this length stays one entry.
-            let full = take == 0 || rest.len() + take == MAX_PIECE && take < bytes.len();
-            if rest.is_empty() && (ended || full) {
-                format::write(
-                    &mut self.out,
-                    self.format,
-                    time,
-                    stream,
-                    &bytes[..take],
-                    ended,
-                );
+            let full = take == 0 || held + take == MAX_PIECE && take < bytes.len();
+            if held == 0 && (ended || full) {
+                self.add(time, stream, &bytes[..take], ended);
             } else {
+                let mut rest = std::mem::take(&mut self.lines[stream as usize].rest);
                 rest.extend_from_slice(&bytes[..take]);
                 if ended || full {
-                    format::write(&mut self.out, self.format, time, stream, rest, ended);
+                    self.add(time, stream, &rest, ended);
                     rest.clear();
                 }
+                self.lines[stream as usize].rest = rest;
             }
             bytes = &bytes[take + usize::from(ended)..];
         }
-        self.flush()
+        self.flush(time)
     }
 
     /// A stream has ended: what it left without a newline becomes its last entry. CRI marks it full, as nothing
-    /// follows; json-file shows by the missing newline that none was written.
+    /// follows; the others show by the missing newline that none was written.
     ///
     /// # Errors
     /// As [`LogWriter::write`].
     pub fn end(&mut self, stream: Stream) -> io::Result<()> {
-        let rest = std::mem::take(&mut self.rest[stream as usize]);
+        let now = clock::now();
+        let rest = std::mem::take(&mut self.lines[stream as usize].rest);
         if !rest.is_empty() {
-            let ended = self.format == Format::Cri;
-            format::write(
-                &mut self.out,
-                self.format,
-                clock::now(),
-                stream,
-                &rest,
-                ended,
-            );
+            self.add(now, stream, &rest, self.format == Format::Cri);
         }
-        self.flush()
+        let result = self.flush(now);
+        if self.untold > 0 && result.is_ok() {
+            // Nothing will come that could carry the note.
+            return self.put(Vec::new());
+        }
+        result
     }
 
     /// Opens the path anew (somebody has moved the file away); it exists when this returns.
@@ -119,82 +164,166 @@ impl LogWriter {
     /// # Errors
     /// The file system's; the old file is written to as before then.
     pub fn reopen(&mut self) -> io::Result<()> {
-        let (file, size) = open(&self.path)?;
-        self.file = file;
-        self.size = size;
+        gantry_fault::point("logs.writer.before-reopen").map_err(io::Error::other)?;
+        self.file = self.take_over(LogFile::open(&self.path)?);
+        self.size = self.file.metadata()?.len();
+        gantry_fault::pass("logs.writer.after-reopen");
         Ok(())
     }
 
-    /// Lines that could not be written.
+    /// Lines (and pieces of long ones) that could not be written.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Makes an entry. After a piece was lost the rest of its line is lost as well: the end of a line would look like
+    /// one of its own.
+    fn add(&mut self, time: i64, stream: Stream, text: &[u8], ended: bool) {
+        let line = &mut self.lines[stream as usize];
+        let first = line.begun.is_none();
+        let time = *line.begun.get_or_insert(time);
+        if ended {
+            line.begun = None;
+        }
+        if line.skip {
+            line.skip = !ended;
+            self.lost += 1;
+            self.untold += 1;
+            return;
+        }
+        if first && line.open && !line.closing {
+            // Its end was lost; without one the next line would be read as its end.
+            line.closing = true;
+            self.put_piece(time, stream, b"", true, false);
+        }
+        self.put_piece(time, stream, text, ended, true);
+    }
+
+    fn put_piece(&mut self, time: i64, stream: Stream, text: &[u8], ended: bool, counts: bool) {
+        format::write(&mut self.out, self.format, time, stream, text, ended);
+        self.pieces.push(Piece {
+            end: self.out.len(),
+            stream,
+            ended,
+            counts,
+        });
+    }
+
+    fn flush(&mut self, now: i64) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
-        if self.rotation.max_size > 0 && self.size > 0 && self.size >= self.rotation.max_size {
-            self.rotate()?;
+        if self.format != Format::Cri {
+            // A pod's log is moved by the kubelet, which says when to follow.
+            self.look(now);
         }
-        let result = self.file.write_all(&self.out);
-        match &result {
-            Ok(()) => self.size += self.out.len() as u64,
-            Err(_) => {
-                self.lost += self.out.iter().filter(|b| **b == b'\n').count() as u64;
-                // A torn line would swallow the next one. If even this fails, a reader passes over the torn line.
-                let _ = self.file.set_len(self.size);
+        let full = self.rotation.max_size > 0 && self.size >= self.rotation.max_size;
+        if full && self.size > 0 && (now - self.tried).abs() >= LOOK {
+            // A rotation that fails costs no line: the file grows on, and it is tried again later.
+            self.tried = match self.rotate() {
+                Ok(true) => 0,
+                // Somebody reads the numbers just now.
+                Ok(false) => self.tried,
+                Err(_) => now,
+            };
+        }
+        let out = std::mem::take(&mut self.out);
+        self.put(out)
+    }
+
+    /// Writes the note of what was lost, if there is one to write, and then `out`.
+    fn put(&mut self, mut out: Vec<u8>) -> io::Result<()> {
+        let mut note = 0;
+        if self.untold > 0 {
+            let text = format!(
+                "gantry: {} lines of this log were lost: {}",
+                self.untold, self.why
+            );
+            let mut with_note = Vec::with_capacity(out.len() + 200);
+            // Pieces wait for what follows them on their stream: the note must not come between.
+            let stream = Stream::BOTH
+                .into_iter()
+                .rev()
+                .find(|s| !self.lines[*s as usize].open);
+            if let Some(stream) = stream {
+                let now = clock::now();
+                format::write(
+                    &mut with_note,
+                    self.format,
+                    now,
+                    stream,
+                    text.as_bytes(),
+                    true,
+                );
+            }
+            note = with_note.len();
+            with_note.extend_from_slice(&out);
+            out = with_note;
+        }
+        let (written, result) = self.file.append(&out);
+        self.size += written as u64;
+        if note > 0 && written >= note {
+            self.untold = 0;
+        }
+        for piece in self.pieces.drain(..) {
+            let line = &mut self.lines[piece.stream as usize];
+            line.closing &= piece.counts;
+            if note + piece.end <= written {
+                line.open = !piece.ended;
+            } else if piece.counts {
+                self.lost += 1;
+                self.untold += 1;
+                line.skip = !piece.ended;
             }
         }
-        self.out.clear();
-        if self.out.capacity() > 4 * MAX_PIECE {
-            self.out.shrink_to(MAX_PIECE);
+        if let Err(e) = &result {
+            self.why = e.to_string();
+        }
+        out.clear();
+        if out.capacity() <= 4 * MAX_PIECE {
+            self.out = out;
         }
         result
     }
 
-    /// `path` becomes `path.1`, `path.1` becomes `path.2`, the oldest goes.
-    fn rotate(&mut self) -> io::Result<()> {
-        let keep = self.rotation.max_files.max(1);
-        if keep == 1 {
-            // Docker begins the one file anew.
-            self.file.set_len(0)?;
-            self.size = 0;
-            return Ok(());
+    /// Follows the file once a second when somebody else moved or removed it, and believes its real size.
+    fn look(&mut self, now: i64) {
+        if (now - self.looked).abs() < LOOK {
+            return;
         }
-        for number in (1..keep - 1).rev() {
-            rename_if_there(
-                &numbered(&self.path, number),
-                &numbered(&self.path, number + 1),
-            )?;
+        self.looked = now;
+        match self.is_in_place() {
+            // Written to where it is until the path can be had.
+            Ok(false) => drop(self.reopen()),
+            _ => {
+                if let Ok(metadata) = self.file.metadata() {
+                    self.size = metadata.len();
+                }
+            }
         }
-        rename_if_there(&self.path, &numbered(&self.path, 1))?;
-        self.reopen()
     }
-}
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
-}
-
-fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::rename(from, to) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    /// Whether the path still leads to the file that is written to.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) => Ok(same(&own, &there)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
     }
-}
 
-/// The path of the `number`th file put aside.
-pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
+    #[cfg(not(test))]
+    fn take_over(&self, file: LogFile) -> LogFile {
+        file
+    }
+
+    /// The pretended disk is the same for all files.
+    #[cfg(test)]
+    fn take_over(&self, mut file: LogFile) -> LogFile {
+        file.room.clone_from(&self.file.room);
+        file
+    }
 }
 
 #[cfg(test)]

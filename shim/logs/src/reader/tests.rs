@@ -53,8 +53,9 @@ fn since_until_and_tail() {
     let rotation = Rotation {
         max_size: 2000,
         max_files: 100,
+        ..Rotation::default()
     };
-    for format in [Format::Cri, Format::JsonFile] {
+    for format in [Format::Local, Format::JsonFile] {
         let mut writer = LogWriter::open(&path, format, rotation).unwrap();
         put(&mut writer, 0, 500);
         let read = |options| lines(&mut LogReader::open(&path, format, options).unwrap());
@@ -92,6 +93,7 @@ fn following_goes_over_rotations_and_misses_nothing() {
     let rotation = Rotation {
         max_size: 300,
         max_files: 50,
+        ..Rotation::default()
     };
     let mut writer = LogWriter::open(&path, Format::JsonFile, rotation).unwrap();
     let mut reader = LogReader::open(
@@ -134,14 +136,12 @@ fn a_file_begun_anew_is_read_from_its_start() {
     let rotation = Rotation {
         max_size: 100,
         max_files: 1,
+        ..Rotation::default()
     };
     let mut writer = LogWriter::open(&path, Format::Cri, rotation).unwrap();
     put(&mut writer, 0, 3);
     let mut reader = LogReader::open(&path, Format::Cri, ReadOptions::default()).unwrap();
     assert_eq!(lines(&mut reader), numbers(0, 3));
     put(&mut writer, 3, 4);
-    // The shorter file is noticed at the next look; a look later its lines are read.
-    let mut got = lines(&mut reader);
-    got.extend(lines(&mut reader));
-    assert_eq!(got, numbers(3, 4));
+    assert_eq!(lines(&mut reader), numbers(3, 4));
 }

@@ -1,6 +1,7 @@
 //! Lines in, lines out.
 
 use super::*;
+use crate::aside::with_suffix;
 use crate::reader::{LogReader, ReadOptions};
 use crate::testing::place;
 
@@ -25,7 +26,7 @@ fn however_output_is_cut_the_lines_are_the_same() {
     text.extend(b"\nlast");
     let mut expected = None;
     for cut in [1, 7, 100, 4096, MAX_PIECE, MAX_PIECE + 1, text.len()] {
-        for format in [Format::Cri, Format::JsonFile] {
+        for format in [Format::Cri, Format::JsonFile, Format::Local] {
             let path = place();
             let mut writer = LogWriter::open(&path, format, Rotation::default()).unwrap();
             for piece in text.chunks(cut) {
@@ -73,6 +74,7 @@ fn a_full_file_is_put_aside_and_the_oldest_goes() {
     let rotation = Rotation {
         max_size: 200,
         max_files: 3,
+        ..Rotation::default()
     };
     let mut writer = LogWriter::open(&path, Format::JsonFile, rotation).unwrap();
     for n in 0..20 {
@@ -80,7 +82,7 @@ fn a_full_file_is_put_aside_and_the_oldest_goes() {
             .write(Stream::Stdout, format!("line {n}\n").as_bytes())
             .unwrap();
     }
-    assert!(numbered(&path, 2).is_file() && !numbered(&path, 3).is_file());
+    assert!(with_suffix(&path, ".2").is_file() && !with_suffix(&path, ".3").is_file());
     let lines: Vec<String> = all(&path, Format::JsonFile)
         .into_iter()
         .map(|(_, _, b)| String::from_utf8(b).unwrap())

@@ -1,6 +1,7 @@
 //! What a request carries, in the runtime's own terms: configuration, filter, log, streams, errors.
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use gantry_logs::{Format, LogWriter, Rotation};
@@ -8,6 +9,8 @@ use gantry_oci::{FailureKind, LaunchError, MountDesc};
 use gantry_supervisor_proto::types::{self as t, Log};
 use gantry_supervisor_proto::{ErrorKind, WireError};
 use oci_spec::runtime::{LinuxSeccomp, Process, Spec};
+
+use crate::failure;
 
 type Result<T> = std::result::Result<T, WireError>;
 
@@ -31,7 +34,7 @@ pub(crate) fn seccomp_file(folder: &Path, id: &str) -> PathBuf {
 /// The filter is needed again for each exec: kept in a file, since parsed it is larger than the rest of us.
 pub(crate) fn save_seccomp(folder: &Path, id: &str, spec: &Spec) -> Result<()> {
     let path = seccomp_file(folder, id);
-    let failed = |e: std::io::Error| WireError::internal(format!("write {}: {e}", path.display()));
+    let failed = |e: std::io::Error| failure::io(format!("write {}", path.display()), &e);
     match spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()) {
         Some(seccomp) => {
             let text = serde_json::to_vec(seccomp).map_err(|e| failed(e.into()))?;
@@ -43,7 +46,7 @@ pub(crate) fn save_seccomp(folder: &Path, id: &str, spec: &Spec) -> Result<()> {
 
 pub(crate) fn load_seccomp(folder: &Path, id: &str) -> Result<Option<LinuxSeccomp>> {
     let path = seccomp_file(folder, id);
-    let failed = |e: std::io::Error| WireError::internal(format!("read {}: {e}", path.display()));
+    let failed = |e: std::io::Error| failure::io(format!("read {}", path.display()), &e);
     match std::fs::read(&path) {
         // Without the filter it was started with, no exec may run.
         Ok(text) => serde_json::from_slice(&text)
@@ -55,35 +58,50 @@ pub(crate) fn load_seccomp(folder: &Path, id: &str) -> Result<Option<LinuxSeccom
 }
 
 pub(crate) fn open_log(log: &Log) -> Result<Option<LogWriter>> {
+    let rotated = |max_size: &u64, max_files: &u32, compress: &bool| Rotation {
+        max_size: *max_size,
+        max_files: *max_files,
+        compress: *compress,
+    };
     let (path, format, rotation) = match log {
         Log::None => return Ok(None),
         Log::Cri { path } => (path, Format::Cri, Rotation::default()),
-        Log::Local { .. } => {
-            return Err(WireError::new(
-                ErrorKind::Unimplemented,
-                "this supervisor does not write the log format local",
-            ));
+        Log::Local {
+            path,
+            max_size,
+            max_files,
+            compress,
+        } => {
+            make_folder(path)?;
+            (path, Format::Local, rotated(max_size, max_files, compress))
         }
         Log::JsonFile {
             path,
             max_size,
             max_files,
-            compress: _,
-        } => {
-            let (max_size, max_files) = (*max_size, *max_files);
-            (
-                path,
-                Format::JsonFile,
-                Rotation {
-                    max_size,
-                    max_files,
-                },
-            )
-        }
+            compress,
+        } => (
+            path,
+            Format::JsonFile,
+            rotated(max_size, max_files, compress),
+        ),
     };
     LogWriter::open(Path::new(path), format, rotation)
         .map(Some)
         .map_err(|e| WireError::internal(format!("open log {path}: {e}")))
+}
+
+/// The files of `local` have a folder to themselves, inside the container's.
+fn make_folder(log: &str) -> Result<()> {
+    let Some(folder) = Path::new(log).parent() else {
+        return Ok(());
+    };
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(WireError::internal(
+            format!("make folder {}: {e}", folder.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn streams<'a>(
@@ -123,7 +141,13 @@ pub(crate) fn wire(error: LaunchError) -> WireError {
         }
         FailureKind::Unsupported => ErrorKind::Unimplemented,
         FailureKind::Gone => ErrorKind::Conflict,
-        _ => ErrorKind::Internal,
+        FailureKind::Mount
+        | FailureKind::Namespace
+        | FailureKind::Cgroup
+        | FailureKind::Seccomp
+        | FailureKind::System => {
+            return failure::of(gantry_sys::Errno::from_raw(error.errno), error.message);
+        }
     };
     WireError::new(kind, error.message)
 }
