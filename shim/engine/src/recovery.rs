@@ -1,30 +1,27 @@
 //! Start-up: what the records say, what supervisors are found, and what follows. The truth is known before the doors
 //! open; slow clean-up goes on behind them, each by its owner.
 
+mod sandboxes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gantry_model::container::Container;
 use gantry_model::operation::Operation;
 use gantry_model::sandbox::Sandbox;
-use gantry_model::state::{Move, State};
-use gantry_model::supervisor::{Exit, Recovered, TaskRecord, TaskState};
+use gantry_model::state::State;
+use gantry_model::supervisor::Recovered;
 use gantry_model::{ContainerId, Result, SandboxId};
 use tokio::sync::oneshot;
 
 use crate::RemoveContainer;
 use crate::change::Item;
-use crate::effect::{self, network};
+use crate::effect::network;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
-use crate::owner::{Key, Live, Message, Object, Wish, policy};
+use crate::owner::{Message, Object, Wish, policy};
 use crate::{late, networks};
-
 /// The note that keeps the boot id of the last daemon's time.
 const BOOT: &str = "boot-id";
-
-/// How long a supervisor that was never committed may take to end by itself.
-const UNCOMMITTED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) -> Result<()> {
     let booted = booted(inner).await?;
@@ -38,9 +35,9 @@ pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) 
     let operations: Vec<Operation> = inner.ledger.read().operations.values().cloned().collect();
     networks(inner).await;
     gantry_fault::pass("engine.recovery.after-networks");
-    let sandboxes: Vec<Arc<Sandbox>> = inner.ledger.read().sandboxes.values().cloned().collect();
+    let known: Vec<Arc<Sandbox>> = inner.ledger.read().sandboxes.values().cloned().collect();
     // Beside each other: each writes its own records, and their commits share their syncs.
-    let each = sandboxes.iter().map(|sandbox| {
+    let each = known.iter().map(|sandbox| {
         let one = found.remove(&sandbox.id);
         async move {
             match one {
@@ -53,9 +50,9 @@ pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) 
                     Ok(())
                 }
                 Some(one) if one.alive && one.committed && !one.stale => {
-                    adopt(inner, sandbox, one).await
+                    sandboxes::adopt(inner, sandbox, one).await
                 }
-                other => bury(inner, sandbox, other).await,
+                other => sandboxes::bury(inner, sandbox, other, None).await,
             }
         }
     });
@@ -75,224 +72,6 @@ pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) 
     Ok(())
 }
 
-/// A live supervisor: its owner gets it, and its containers' records are brought up to what it says. Exits that
-/// happened meanwhile come as its events.
-async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered) -> Result<()> {
-    let key = match &sandbox.container {
-        Some(container) => Key::Container(container.clone()),
-        None => Key::Pod(sandbox.id.clone()),
-    };
-    let (Some(handle), Some(events)) = (one.handle, one.events) else {
-        return unreachable(inner, sandbox).await;
-    };
-    let let_go = one
-        .tasks
-        .iter()
-        .any(|task| task.state != TaskState::Created);
-    let half_made = sandbox.state == State::Created && (sandbox.pod.is_some() || !let_go);
-    // Half made: the answer was never given; the caller will ask again and is better off with a whole one.
-    // Over: the exit was recorded, but the daemon was killed before it had freed what the run held. The supervisor
-    // will not tell that exit again.
-    if half_made || is_over(inner, sandbox) {
-        let call = inner.call(DRIVER_TIMEOUT);
-        if let Err(error) = handle.shutdown(&call).await {
-            tracing::warn!(sandbox = %sandbox.id, %error, "ending the supervisor of a sandbox without a run");
-        }
-        return bury(inner, sandbox, None).await;
-    }
-    let mut change = inner.change();
-    if sandbox.state != State::Running {
-        let up = Sandbox {
-            state: State::Running,
-            ..sandbox.clone()
-        };
-        change = change.sandbox(up);
-    }
-    for task in &one.tasks {
-        if let Some(record) = caught_up(inner, task) {
-            change = change.container(record);
-        }
-    }
-    for container in runs_in(inner, &sandbox.id) {
-        let task = one.tasks.iter().find(|task| task.id == container.id);
-        if task.is_none_or(|task| task.state == TaskState::Created) && !container.state.is_live() {
-            if let Err(error) = handle
-                .delete(&inner.call(DRIVER_TIMEOUT), &container.id)
-                .await
-                && error.kind != gantry_model::ErrorKind::NotFound
-            {
-                tracing::warn!(container = %container.id, %error, "undoing a start that was cut off");
-            }
-            change = ended(inner, change, &container, &[]);
-        }
-    }
-    inner.ledger.write(change).await?;
-    let _ = inner.owner(&key).send(Message::Up(Live {
-        id: sandbox.id.clone(),
-        handle,
-        events,
-    }));
-    Ok(())
-}
-
-/// Whether a stand-alone container's sandbox has outlived its one run.
-fn is_over(inner: &Inner, sandbox: &Sandbox) -> bool {
-    let Some(id) = &sandbox.container else {
-        return false;
-    };
-    inner.container(id).map_or(true, |container| {
-        let run = container.run.as_ref();
-        run.is_none_or(|run| run.sandbox != sandbox.id || run.exit.is_some())
-    })
-}
-
-/// A supervisor that is alive but cannot be reached: never shown as exited.
-async fn unreachable(inner: &Arc<Inner>, sandbox: &Sandbox) -> Result<()> {
-    let mut change = inner.change();
-    for container in runs_in(inner, &sandbox.id) {
-        if let Ok(state) = container.state.after(Move::Lost) {
-            change = change.container(Container {
-                state,
-                ..(*container).clone()
-            });
-        }
-    }
-    let mut lost = sandbox.clone();
-    lost.state = State::Unknown;
-    "its supervisor does not answer".clone_into(&mut lost.reason);
-    inner.ledger.write(change.sandbox(lost)).await
-}
-
-/// The record of a container whose start was cut off after it had been let go.
-fn caught_up(inner: &Inner, task: &TaskRecord) -> Option<Container> {
-    let container = inner.container(&task.id).ok()?;
-    let run = container.run.as_ref()?;
-    if run.number != task.run || container.state.is_live() || task.state == TaskState::Created {
-        return None;
-    }
-    let mut record = (*container).clone();
-    if run.exit.is_some() {
-        return None;
-    }
-    record.state = record.state.after(Move::Started).ok()?;
-    if let Some(run) = &mut record.run {
-        run.started_at = task.started_at;
-        run.pid = task.pid;
-    }
-    Some(record)
-}
-
-/// No supervisor lives: every run in the sandbox has ended, and what it held is freed.
-async fn bury(inner: &Arc<Inner>, sandbox: &Sandbox, one: Option<Recovered>) -> Result<()> {
-    let tasks: Vec<TaskRecord> = match &one {
-        Some(one) if !one.stale => one.tasks.clone(),
-        _ => Vec::new(),
-    };
-    let mut change = inner.change();
-    for container in runs_in(inner, &sandbox.id) {
-        change = ended(inner, change, &container, &tasks);
-    }
-    let mut down = sandbox.clone();
-    down.state = State::Exited;
-    if sandbox.state == State::Running {
-        "its supervisor is gone".clone_into(&mut down.reason);
-    }
-    // A pod nobody was told of is gone altogether; others stay until they are removed.
-    let forget = sandbox.pod.is_none() || sandbox.state == State::Created;
-    inner.ledger.write(change.sandbox(down)).await?;
-    let containers: Vec<Arc<Container>> = match &sandbox.container {
-        Some(id) => inner.container(id).into_iter().collect(),
-        None => inner.containers_of(&sandbox.id),
-    };
-    // Whatever is asked of them waits until what the run held is free: its root file system may still be mounted.
-    for container in &containers {
-        let owner = inner.owner_of(&container.id)?;
-        let _ = owner.send(Message::Freeing {
-            id: container.id.clone(),
-        });
-    }
-    let (inner, sandbox) = (Arc::clone(inner), sandbox.clone());
-    tokio::spawn(async move { free(&inner, &sandbox, &containers, forget).await });
-    Ok(())
-}
-
-fn ended(
-    inner: &Inner,
-    change: crate::change::Change,
-    container: &Container,
-    tasks: &[TaskRecord],
-) -> crate::change::Change {
-    let mut record = container.clone();
-    let Some(run) = &mut record.run else {
-        return change;
-    };
-    let told = tasks
-        .iter()
-        .find(|task| task.id == container.id && task.run == run.number);
-    let exit = told.and_then(|task| task.exit.clone());
-    let was_live = container.state.is_live();
-    run.exit = Some(exit.unwrap_or_else(|| {
-        let (code, reason) = match was_live {
-            true => (255, "its supervisor died, how the run ended is not known"),
-            false => (128, "its start was cut off"),
-        };
-        reason.clone_into(&mut run.error);
-        Exit {
-            code,
-            at: inner.now(),
-            unknown: was_live,
-            ..Exit::default()
-        }
-    }));
-    run.pid = 0;
-    let now = inner.now();
-    if !was_live {
-        // A start by policy that was cut off is begun again; a user's was not answered.
-        let id = record.id.clone();
-        return change.container(record).amend(&id, move |record| {
-            if record.restart.count > 0 {
-                record.restart = policy::after(record, policy::Cause::NotStarted, now);
-            }
-        });
-    }
-    record.state = State::Exited;
-    let code = record.exit().map_or(255, |exit| exit.code).to_string();
-    let change = change.container_event("die", &record, &[("exitCode", code)]);
-    effect::finish::with_policy(change, record, now)
-}
-
-async fn free(inner: &Arc<Inner>, sandbox: &Sandbox, containers: &[Arc<Container>], forget: bool) {
-    let call = inner.call(DRIVER_TIMEOUT);
-    network::leave_all(inner, &call, &sandbox.id).await;
-    gantry_fault::pass("engine.recovery.after-leave");
-    discard_when_dead(inner, &sandbox.id, &sandbox.cgroup).await;
-    gantry_fault::pass("engine.recovery.after-discard");
-    for container in containers {
-        effect::volume::release(inner, &call, container).await;
-    }
-    if forget {
-        if sandbox.pod.is_some()
-            && let Err(error) = inner
-                .host
-                .remove_dir(&inner.container_dir(sandbox.id.as_str()))
-                .await
-        {
-            tracing::warn!(sandbox = %sandbox.id, %error, "removing a sandbox's folder");
-        }
-        let change = inner.change().with(Item::NoSandbox(sandbox.id.clone()));
-        if let Err(error) = inner.ledger.write(change).await {
-            tracing::error!(sandbox = %sandbox.id, %error, "recording that a sandbox is gone");
-        }
-    }
-    for container in containers {
-        if let Ok(owner) = inner.owner_of(&container.id) {
-            let _ = owner.send(Message::Settled {
-                id: container.id.clone(),
-            });
-        }
-    }
-}
-
 /// A supervisor nobody has a record of: told to end.
 async fn end_stray(inner: &Arc<Inner>, stray: Recovered) {
     let inner = Arc::clone(inner);
@@ -303,41 +82,8 @@ async fn end_stray(inner: &Arc<Inner>, stray: Recovered) {
             tracing::warn!(sandbox = %stray.id, %error, "ending a supervisor nobody knows");
         }
         let cgroup = format!("{}/{}", inner.config.cgroup_parent, stray.id.short());
-        discard_when_dead(&inner, &stray.id, &cgroup).await;
+        sandboxes::discard_when_dead(&inner, &stray.id, &cgroup).await;
     });
-}
-
-/// One that was never committed ends by itself as soon as it has seen its birth pipe close.
-async fn discard_when_dead(inner: &Arc<Inner>, id: &SandboxId, cgroup: &str) {
-    let call = inner.call(DRIVER_TIMEOUT);
-    let until = tokio::time::Instant::now() + UNCOMMITTED;
-    loop {
-        match inner.supervisors.discard(&call, id, cgroup).await {
-            Err(error)
-                if error.kind == gantry_model::ErrorKind::Conflict
-                    && tokio::time::Instant::now() < until =>
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => return tracing::warn!(sandbox = %id, %error, "clearing away a sandbox"),
-            Ok(()) => return,
-        }
-    }
-}
-
-fn runs_in(inner: &Inner, sandbox: &SandboxId) -> Vec<Arc<Container>> {
-    let tables = inner.ledger.read();
-    let all = tables
-        .containers
-        .values()
-        .map(|seen| Arc::clone(&seen.borrow().container));
-    all.filter(|container| {
-        container
-            .run
-            .as_ref()
-            .is_some_and(|run| run.sandbox == *sandbox && run.exit.is_none())
-    })
-    .collect()
 }
 
 /// Operations that were cut off. One that cannot be taken up now (its plugin is not there) stays in the records.
