@@ -1,5 +1,6 @@
 //! The model's words to the wire's and back. Field by field, so that neither changes the other by accident.
 
+use gantry_model::container::Resources;
 use gantry_model::mount::MountDescription;
 use gantry_model::network::{Protocol, PublishedPort};
 use gantry_model::supervisor as m;
@@ -149,7 +150,59 @@ pub(crate) fn stats(from: t::Stats) -> m::Stats {
         memory_limit: from.memory_limit,
         pids: from.pids,
         pids_limit: from.pids_limit,
-        ..m::Stats::default()
+        cpu_per_core: from.cpu_per_core,
+        throttling: m::Throttling {
+            periods: from.throttling_periods,
+            throttled: from.throttled_periods,
+            time: from.throttled_time,
+        },
+        memory_stat: from.memory_stat,
+        memory_peak: from.memory_peak,
+        memory_failures: from.memory_failures,
+        block_io: from.block_io.iter().map(block_io).collect(),
+        interfaces: from.interfaces.into_iter().map(interface).collect(),
+    }
+}
+
+fn block_io(from: &t::BlockIo) -> m::BlockIo {
+    m::BlockIo {
+        major: from.major,
+        minor: from.minor,
+        read_bytes: from.read_bytes,
+        write_bytes: from.write_bytes,
+        reads: from.reads,
+        writes: from.writes,
+    }
+}
+
+fn interface(from: t::Interface) -> m::InterfaceCounters {
+    m::InterfaceCounters {
+        name: from.name,
+        rx_bytes: from.rx_bytes,
+        rx_packets: from.rx_packets,
+        rx_errors: from.rx_errors,
+        rx_dropped: from.rx_dropped,
+        tx_bytes: from.tx_bytes,
+        tx_packets: from.tx_packets,
+        tx_errors: from.tx_errors,
+        tx_dropped: from.tx_dropped,
+    }
+}
+
+/// Only what a running container's limits can be changed to.
+pub(crate) fn limits(from: &Resources) -> t::Limits {
+    t::Limits {
+        memory: from.memory,
+        memory_swap: from.memory_swap,
+        memory_reservation: from.memory_reservation,
+        nano_cpus: from.nano_cpus,
+        cpu_quota: from.cpu_quota,
+        cpu_period: from.cpu_period,
+        cpu_shares: from.cpu_shares,
+        cpuset_cpus: from.cpuset_cpus.clone(),
+        cpuset_mems: from.cpuset_mems.clone(),
+        pids: from.pids_limit.unwrap_or(0),
+        unified: from.unified.clone(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! request waits for a connection; its caller's time limit says for how long. One that was sent when the connection
 //! broke has an unknown outcome, and is not sent again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,9 +46,42 @@ pub(crate) struct Link {
     pidfd: AsyncFd<OwnedFd>,
     asks: mpsc::UnboundedReceiver<Ask>,
     events: mpsc::UnboundedSender<SupervisorEvent>,
-    /// Ends told already: a supervisor tells all of them again on each connection.
-    told: HashSet<(String, u32)>,
+    /// Ends told already: a supervisor tells those it remembers again on each connection.
+    told: Told,
     next: u64,
+}
+
+/// The latest ends of each kind. More than a supervisor remembers, so that nothing is told twice, and no more, so that
+/// a container with a probe each second costs nothing over the years.
+#[derive(Default)]
+struct Told {
+    containers: Latest,
+    execs: Latest,
+}
+
+/// A set that forgets its oldest members.
+#[derive(Default)]
+struct Latest {
+    known: HashSet<(String, u32)>,
+    order: VecDeque<(String, u32)>,
+}
+
+impl Latest {
+    const MOST: usize = 1024;
+
+    /// `false` when it was there.
+    fn insert(&mut self, key: (String, u32)) -> bool {
+        if !self.known.insert(key.clone()) {
+            return false;
+        }
+        self.order.push_back(key);
+        if self.order.len() > Self::MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
 }
 
 enum Ended {
@@ -78,7 +111,7 @@ impl Link {
             pidfd,
             asks,
             events,
-            told: HashSet::new(),
+            told: Told::default(),
             next: 1,
         })
     }
@@ -197,12 +230,12 @@ impl Link {
     }
 
     fn tell(&mut self, event: Event) {
-        let key = match &event {
-            Event::Exited { id, run, .. } => (id.clone(), *run),
-            Event::ExecExited { id, .. } => (id.clone(), 0),
+        let fresh = match &event {
+            Event::Exited { id, run, .. } => self.told.containers.insert((id.clone(), *run)),
+            Event::ExecExited { id, .. } => self.told.execs.insert((id.clone(), 0)),
             Event::Other => return,
         };
-        if self.told.insert(key)
+        if fresh
             && let Some(event) = convert::event(event)
         {
             let _ = self.events.send(event);
@@ -249,5 +282,21 @@ fn write(socket: &UnixStream, out: &mut Vec<u8>) -> bool {
             true
         }
         Err(e) => e.kind() == std::io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_known_and_the_rest_forgotten() {
+        let mut told = Latest::default();
+        for run in 0..3000 {
+            assert!(told.insert(("c".into(), run)));
+        }
+        assert!(!told.insert(("c".into(), 2999)) && !told.insert(("c".into(), 1976)));
+        assert_eq!(told.known.len(), Latest::MOST);
+        assert!(told.insert(("c".into(), 0)), "long forgotten");
     }
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use gantry_model::call::Call;
+use gantry_model::container::Resources;
 use gantry_model::network::PublishedPort;
 use gantry_model::supervisor::{
     AttachStreams, Attached, ContainerLaunch, ExecLaunch, Stats, Supervisor, Target, WindowSize,
 };
-use gantry_model::{ContainerId, Error, ExecId, Result, SandboxId, Timestamp};
+use gantry_model::{ContainerId, Error, ErrorKind, ExecId, Result, SandboxId, Timestamp};
 use gantry_supervisor_proto::Request;
 use gantry_supervisor_proto::types::{self as t, Nothing};
 use serde::de::DeserializeOwned;
@@ -77,6 +78,17 @@ impl Shim {
         } else {
             Error::unavailable(text)
         }
+    }
+
+    /// A request younger than the supervisor: said so that it is known what helps.
+    fn too_old(&self, error: Error, what: &str) -> Error {
+        if error.kind == ErrorKind::Unimplemented {
+            return Error::unimplemented(format!(
+                "supervisor of sandbox {} was started by an older release that cannot {what}; it can once its containers have been stopped and started",
+                self.id.short()
+            ));
+        }
+        error
     }
 
     async fn done(&self, call: &Call, request: Request) -> Result<()> {
@@ -196,21 +208,25 @@ impl Supervisor for Shim {
         self.done(call, Request::ReopenLog(id(container))).await
     }
 
-    async fn processes(&self, _call: &Call, _container: &ContainerId) -> Result<Vec<i32>> {
-        Err(Error::unimplemented(
-            "the supervisor does not list processes yet",
-        ))
+    async fn processes(&self, call: &Call, container: &ContainerId) -> Result<Vec<i32>> {
+        let found: Result<t::Pids> = self.ask(call, Request::Processes(id(container))).await;
+        Ok(found
+            .map_err(|e| self.too_old(e, "list processes"))?
+            .pids)
     }
 
     async fn update(
         &self,
-        _call: &Call,
-        _container: &ContainerId,
-        _resources: &gantry_model::container::Resources,
+        call: &Call,
+        container: &ContainerId,
+        resources: &Resources,
     ) -> Result<()> {
-        Err(Error::unimplemented(
-            "the supervisor does not change limits yet",
-        ))
+        let request = Request::Update(t::Update {
+            id: container.to_string(),
+            limits: convert::limits(resources),
+        });
+        let done = self.done(call, request).await;
+        done.map_err(|e| self.too_old(e, "change limits"))
     }
 
     async fn stats(&self, call: &Call, container: &ContainerId) -> Result<Stats> {

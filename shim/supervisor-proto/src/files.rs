@@ -70,9 +70,7 @@ pub struct Task {
 /// # Errors
 /// When /proc cannot be read.
 pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    gantry_sys::boot::id().map_err(|e| e.errno().into())
 }
 
 /// Replaces the state in one step. Not synced: a reboot voids it anyway.
@@ -131,7 +129,12 @@ pub fn make_exit_slot(folder: &Path, id: &str) -> io::Result<File> {
         .truncate(true)
         .mode(0o600)
         .open(exit_path(folder, id))?;
-    fallocate(&file, FallocateFlags::empty(), 0, EXIT_SLOT as i64)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, EXIT_SLOT as i64) {
+        Err(nix::errno::Errno::EOPNOTSUPP) => {
+            crate::state_file::take_by_writing(&file, 0, EXIT_SLOT)?;
+        }
+        other => other?,
+    }
     Ok(file)
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod files;
 pub mod frame;
 pub mod message;
+pub mod state_file;
 pub mod stream;
 pub mod types;
 

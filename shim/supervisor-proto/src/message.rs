@@ -101,6 +101,10 @@ requests! {
     ReopenLog(t::Id) = "reopen_log",
     /// Figures; answered by [`t::Stats`].
     Stats(t::Id) = "stats",
+    /// Processes of a container, its execs' too; answered by [`t::Pids`]. Since 0.2.
+    Processes(t::Id) = "processes",
+    /// Change limits. Since 0.2.
+    Update(t::Update) = "update",
     /// End.
     Shutdown(t::Nothing) = "shutdown",
 }

@@ -306,6 +306,52 @@ pub struct CloseStdin {
     pub target: Target,
 }
 
+/// Processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pids {
+    /// On the host, those of execs included.
+    #[serde(default)]
+    pub pids: Vec<i32>,
+}
+
+/// New limits for a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// The container.
+    pub id: String,
+    /// What changes.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Limits; what is 0, empty or left out stays as it is, -1 takes a limit away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: i64,
+    /// Bytes of memory and swap together.
+    pub memory_swap: i64,
+    /// Bytes below which memory is reclaimed last.
+    pub memory_reservation: i64,
+    /// CPUs in billionths; wins over quota and period.
+    pub nano_cpus: i64,
+    /// Microseconds per period.
+    pub cpu_quota: i64,
+    /// Microseconds.
+    pub cpu_period: i64,
+    /// Relative weight, 2 to 262144.
+    pub cpu_shares: i64,
+    /// `0-3,7`.
+    pub cpuset_cpus: String,
+    /// Memory nodes.
+    pub cpuset_mems: String,
+    /// Processes and threads.
+    pub pids: i64,
+    /// cgroup v2 files set as they are.
+    pub unified: BTreeMap<String, String>,
+}
+
 /// A process id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pid {
@@ -346,6 +392,66 @@ pub struct Stats {
     pub pids: u64,
     /// Limit; 0 for none.
     pub pids_limit: u64,
+    /// Nanoseconds of each processor; empty where the kernel does not say.
+    pub cpu_per_core: Vec<u64>,
+    /// Periods in which the quota counted.
+    pub throttling_periods: u64,
+    /// Of those, throttled.
+    pub throttled_periods: u64,
+    /// Nanoseconds held back.
+    pub throttled_time: u64,
+    /// Lines of memory.stat.
+    pub memory_stat: BTreeMap<String, u64>,
+    /// Most bytes ever; 0 where the kernel does not say.
+    pub memory_peak: u64,
+    /// How often the limit was met.
+    pub memory_failures: u64,
+    /// By block device.
+    pub block_io: Vec<BlockIo>,
+    /// Of the sandbox's own network namespace.
+    pub interfaces: Vec<Interface>,
+}
+
+/// Traffic with one block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlockIo {
+    /// Device.
+    pub major: u32,
+    /// Device.
+    pub minor: u32,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+}
+
+/// Counters of one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// `eth0`.
+    pub name: String,
+    /// Bytes in.
+    pub rx_bytes: u64,
+    /// Packets in.
+    pub rx_packets: u64,
+    /// Errors in.
+    pub rx_errors: u64,
+    /// Dropped in.
+    pub rx_dropped: u64,
+    /// Bytes out.
+    pub tx_bytes: u64,
+    /// Packets out.
+    pub tx_packets: u64,
+    /// Errors out.
+    pub tx_errors: u64,
+    /// Dropped out.
+    pub tx_dropped: u64,
 }
 
 /// How something ended.

@@ -1,6 +1,7 @@
 //! One connection of gantryd: frames in, frames with descriptors out, a bounded queue.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -32,16 +33,42 @@ pub(crate) struct Connection {
     pub(crate) greeted: bool,
 }
 
+/// What accepting came to.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// Somebody who may speak to us.
+    One(Connection),
+    /// Somebody who may not, or has gone already.
+    Refused,
+    /// Nobody waits.
+    None,
+    /// No descriptor or memory for whoever waits.
+    Failed,
+}
+
 /// Takes one waiting connection; only root, or whoever we run as, may speak to us.
-pub(crate) fn accept(listener: &UnixListener) -> Option<Connection> {
-    let (socket, _) = listener.accept().ok()?;
-    let peer = getsockopt(&socket, PeerCredentials).ok()?;
+pub(crate) fn accept(listener: &UnixListener) -> Accepted {
+    let socket = match listener.accept() {
+        Ok((socket, _)) => socket,
+        Err(e) => {
+            return match e.kind() {
+                io::ErrorKind::WouldBlock => Accepted::None,
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => Accepted::Refused,
+                _ => Accepted::Failed,
+            };
+        }
+    };
+    let Ok(peer) = getsockopt(&socket, PeerCredentials) else {
+        return Accepted::Refused;
+    };
     if peer.uid() != 0 && peer.uid() != nix::unistd::geteuid().as_raw() {
         say(format!("refused a connection of user {}", peer.uid()));
-        return None;
+        return Accepted::Refused;
     }
-    socket.set_nonblocking(true).ok()?;
-    Some(Connection {
+    if socket.set_nonblocking(true).is_err() {
+        return Accepted::Refused;
+    }
+    Accepted::One(Connection {
         socket,
         decoder: Decoder::default(),
         queue: VecDeque::new(),

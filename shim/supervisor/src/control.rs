@@ -6,7 +6,7 @@ use gantry_sys::cgroup::Group;
 use gantry_sys::process::pidfd_send_signal;
 
 use crate::client::Wants;
-use crate::requests::internal;
+use crate::failure;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Task, Waiter};
 
@@ -33,7 +33,7 @@ impl Supervisor {
         };
         let attached = self.target(&body.target).and_then(|task| {
             let attached = task.stdio.attach(wants);
-            attached.map_err(|e| WireError::internal(format!("attach to {}: {e}", task.name())))
+            attached.map_err(|e| failure::io(format!("attach to {}", task.name()), &e))
         });
         match attached {
             Ok(fd) => self.answer_with(to, Ok(Nothing {}), vec![fd]),
@@ -52,7 +52,7 @@ impl Supervisor {
         };
         if body.all {
             let pids = task.group.as_ref().map_or(Ok(Vec::new()), Group::processes);
-            for pid in pids.map_err(internal)? {
+            for pid in pids.map_err(failure::sys)? {
                 // One that has gone meanwhile needs no signal.
                 let _ = gantry_sys::process::pidfd_open(pid)
                     .and_then(|pidfd| pidfd_send_signal(&pidfd, body.signal));
@@ -106,9 +106,9 @@ impl Supervisor {
                 format!("{name} has no cgroup"),
             )
         })?;
-        if freeze { group.freeze() } else { group.thaw() }.map_err(internal)?;
+        if freeze { group.freeze() } else { group.thaw() }.map_err(failure::sys)?;
         *paused = freeze;
-        self.write_state();
+        self.note_state();
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl Supervisor {
                 format!("{} has no terminal", task.name()),
             )
         })?;
-        gantry_sys::pty::resize(terminal, body.rows, body.columns).map_err(internal)
+        gantry_sys::pty::resize(terminal, body.rows, body.columns).map_err(failure::sys)
     }
 
     pub(crate) fn reopen_log(&mut self, id: &str) -> Result<()> {
@@ -128,29 +128,6 @@ impl Supervisor {
         let task = self.tasks.get_mut(&key).expect("the key was just found");
         task.stdio
             .reopen_log()
-            .map_err(|e| WireError::internal(format!("reopen log of {}: {e}", task.name())))
-    }
-
-    pub(crate) fn stats(&self, id: &str) -> Result<t::Stats> {
-        let task = &self.tasks[&self.container(id)?];
-        let Some(group) = task.group.as_ref().filter(|_| !task.is_ended()) else {
-            return Err(WireError::conflict(format!(
-                "{} is not running",
-                task.name()
-            )));
-        };
-        let stats = group.stats().map_err(internal)?;
-        let or_none = |limit: u64| if limit == u64::MAX { 0 } else { limit };
-        Ok(t::Stats {
-            at: gantry_logs::clock::now(),
-            cpu_total: stats.cpu_usage_ns,
-            cpu_user: stats.cpu_user_ns,
-            cpu_system: stats.cpu_system_ns,
-            memory_usage: stats.memory_usage,
-            memory_inactive_file: stats.memory_inactive_file,
-            memory_limit: or_none(stats.memory_limit),
-            pids: stats.pids,
-            pids_limit: or_none(stats.pids_limit),
-        })
+            .map_err(|e| failure::io(format!("reopen log of {}", task.name()), &e))
     }
 }

@@ -29,6 +29,7 @@ pub(crate) const AGAIN: Duration = Duration::from_millis(5);
 impl Supervisor {
     /// A pidfd is readable: reap, and begin to drain.
     pub(crate) fn process_ended(&mut self, key: u32) {
+        self.reserve.make_room();
         // What it said before it ended comes first.
         self.report_ready(key);
         let Some(task) = self.tasks.get_mut(&key) else {
@@ -67,7 +68,7 @@ impl Supervisor {
         };
         if task.is_container() {
             task.kill_again = Some(now);
-        } else if !task.timed_out {
+        } else if !task.condemned {
             task.kill_again = None;
         }
         task.pending = None;
@@ -77,12 +78,14 @@ impl Supervisor {
 
     /// Kills what is in a task's cgroup, and comes again while there is something.
     pub(crate) fn kill_rest(&mut self, key: u32, now: Instant) {
+        self.reserve.make_room();
         self.thaw(key);
         let Some(task) = self.tasks.get_mut(&key) else {
             return;
         };
-        let left = task.group.as_ref().map_or(Ok(0), Group::kill).unwrap_or(0);
-        if let (true, Some((_, pidfd))) = (task.timed_out, &task.process) {
+        // A list that cannot be read may have somebody in it.
+        let left = task.group.as_ref().map_or(Ok(0), Group::kill).unwrap_or(1);
+        if let (true, Some((_, pidfd))) = (task.condemned, &task.process) {
             let _ = pidfd_send_signal(pidfd, SIGKILL);
         }
         task.kill_again = (left > 0).then_some(now + AGAIN);
@@ -106,14 +109,14 @@ impl Supervisor {
         task.stdio.end();
         task.phase = Phase::Ended;
         if let (Role::Container { run, slot, .. }, Some(exit)) = (&task.role, &task.exit)
-            && let Err(e) = files::write_exit(slot, *run, exit)
+            && let Err(e) = write_exit(slot, *run, exit)
         {
             say(format!("write exit of {}: {e}", task.name()));
         }
         let event = exited(task).filter(|_| !task.silent);
         let container = task.is_container();
         if container {
-            self.write_state();
+            self.note_state();
         } else if let Some(task) = self.tasks.get(&key) {
             // Children it left behind may still be in there; then it goes with the container's.
             let _ = task.group.as_ref().map(Group::remove);
@@ -183,6 +186,16 @@ impl Supervisor {
         self.try_forget(key);
     }
 
+    /// Kills an exec's tree, whatever becomes of its first process.
+    pub(crate) fn condemn(&mut self, key: u32, now: Instant) {
+        if let Some(task) = self.tasks.get_mut(&key)
+            && !task.condemned
+        {
+            task.condemned = true;
+            task.kill_again = Some(now);
+        }
+    }
+
     /// Removes all traces of a task.
     fn forget(&mut self, key: u32) {
         let Some(task) = self.tasks.remove(&key) else {
@@ -201,9 +214,17 @@ impl Supervisor {
         let _ = std::fs::remove_file(seccomp_file(&self.folder, &task.id));
         let of_it = |t: &crate::task::Task| matches!(t.role, Role::Exec { container, .. } if container == key);
         self.tasks.retain(|_, t| !(of_it(t) && t.is_ended()));
-        self.write_state();
+        self.note_state();
         for to in task.deleting {
             self.answer(to, Ok(Nothing {}));
         }
     }
+}
+
+/// Onto its space, taken before the container started.
+fn write_exit(slot: &std::fs::File, run: u32, exit: &Exit) -> std::io::Result<()> {
+    gantry_fault::pass("supervisor.exit.before-write");
+    files::write_exit(slot, run, exit)?;
+    gantry_fault::pass("supervisor.exit.after-write");
+    Ok(())
 }

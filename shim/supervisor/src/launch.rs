@@ -3,6 +3,7 @@
 pub(crate) mod inputs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use gantry_logs::LogWriter;
 use gantry_oci::{ExecLaunch, Join, Launch, LaunchError, MountDesc, Pending, Placement, Rootfs};
@@ -10,17 +11,23 @@ use gantry_supervisor_proto::files;
 use gantry_supervisor_proto::types::{self as t, PidMode};
 use gantry_supervisor_proto::{ErrorKind, WireError};
 use gantry_sys::cgroup::Group;
+use gantry_sys::process;
+use nix::libc::SIGKILL;
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 
 use inputs::{
     load_seccomp, mount, open_log, parse_spec, save_seccomp, seccomp_file, streams, wire,
 };
 
+use crate::failure;
 use crate::stdio::Stdio;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Task, Waiter};
 
 type Result<T> = std::result::Result<T, WireError>;
+
+/// An exec that was made and is not let go for so long never will be: whoever made it has forgotten it.
+const UNSTARTED: Duration = Duration::from_secs(60);
 
 /// A task whose child has been cloned.
 struct Begun {
@@ -41,9 +48,8 @@ impl Supervisor {
             .map_err(|e| WireError::invalid(e.to_string()))?;
         let log = open_log(&body.log)?;
         save_seccomp(&self.folder, &body.id, &spec)?;
-        let slot = files::make_exit_slot(&self.folder, &body.id).map_err(|e| {
-            WireError::internal(format!("make exit slot of container {}: {e}", body.id))
-        })?;
+        let slot = files::make_exit_slot(&self.folder, &body.id)
+            .map_err(|e| failure::io(format!("make exit slot of container {}", body.id), &e))?;
         let begun = self.begin_container(&body, &spec, &group, log);
         let begun = begun.inspect_err(|_| {
             files::remove_exit_slot(&self.folder, &body.id);
@@ -114,7 +120,7 @@ impl Supervisor {
             .transpose()
             .map_err(|e| WireError::invalid(e.to_string()))?;
         let seccomp = load_seccomp(&self.folder, &target.id)?;
-        let mut stdio = Stdio::new(None, true);
+        let mut stdio = Stdio::new(None, true).patient(body.output_limit);
         let theirs = self.streams(&mut stdio, body.terminal, body.stdin)?;
         let launch = ExecLaunch {
             process: &process,
@@ -128,7 +134,8 @@ impl Supervisor {
             container,
             timeout_ms: body.timeout_ms,
             maker: to.connection,
-            deadline: None,
+            tied: body.tied,
+            deadline: Some(Instant::now() + UNSTARTED),
         };
         self.add_begun(to, body.id, role, body.stdin, group, begun);
         Ok(())
@@ -170,9 +177,7 @@ impl Supervisor {
             return Ok(None);
         }
         let pipes = stdio.pipes(stdin);
-        pipes
-            .map(Some)
-            .map_err(|e| WireError::internal(format!("make pipes: {e}")))
+        pipes.map(Some).map_err(|e| failure::io("make pipes", &e))
     }
 
     /// The sandbox's namespaces win over what the configuration lists.
@@ -226,6 +231,7 @@ impl Supervisor {
             started_at: 0,
             exit: None,
             timed_out: false,
+            condemned: false,
             silent: false,
             kill_again: None,
             deleting: Vec::new(),
@@ -237,7 +243,12 @@ impl Supervisor {
 fn begun(pending: std::result::Result<Pending, LaunchError>, stdio: Stdio) -> Result<Begun> {
     let pending = pending.map_err(wire)?;
     let pidfd = pending.pidfd.try_clone();
-    let pidfd = pidfd.map_err(|e| WireError::internal(format!("copy pidfd: {e}")))?;
+    let pidfd = pidfd.map_err(|e| {
+        // Nobody would reap it.
+        let _ = process::pidfd_send_signal(&pending.pidfd, SIGKILL);
+        let _ = process::wait(&pending.pidfd);
+        failure::io("copy pidfd", &e)
+    })?;
     Ok(Begun {
         pending,
         pidfd,

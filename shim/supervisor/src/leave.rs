@@ -15,6 +15,7 @@ impl Supervisor {
     /// Begins the end: everything is killed, then [`Supervisor::is_over`].
     pub(crate) fn begin_ending(&mut self, to: Option<Waiter>) {
         self.ending.get_or_insert_default().extend(to);
+        self.stop_compressing();
         let now = Instant::now();
         let keys: Vec<u32> = self.tasks.keys().copied().collect();
         for key in keys {
@@ -34,7 +35,10 @@ impl Supervisor {
     /// Whether nothing is left but to leave.
     pub(crate) fn is_over(&self) -> bool {
         let idle = |t: &Task| t.process.is_none() && t.is_ended() && !t.stdio.has_clients();
-        self.ending.is_some() && self.unmounts.is_empty() && self.tasks.values().all(idle)
+        self.ending.is_some()
+            && self.unmounts.is_empty()
+            && self.compressing.is_none()
+            && self.tasks.values().all(idle)
     }
 
     /// Removes what is ours on disk and answers; root mounts, namespaces and ports go with the process.

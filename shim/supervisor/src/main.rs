@@ -5,9 +5,12 @@
 
 mod birth;
 mod client;
+mod compress;
 mod connection;
 mod control;
 mod ending;
+mod failure;
+mod figures;
 mod launch;
 mod leave;
 mod namespaces;
@@ -16,6 +19,7 @@ mod ports;
 mod prepare;
 mod progress;
 mod requests;
+mod reserve;
 mod run;
 mod stdio;
 mod supervisor;

@@ -67,7 +67,7 @@ pub(crate) fn make(prepare: &Prepare) -> Result<Namespaces, WireError> {
 }
 
 fn failed(error: gantry_sys::Error) -> WireError {
-    WireError::internal(error.to_string()).context("make the sandbox's namespaces")
+    crate::failure::sys(error).context("make the sandbox's namespaces")
 }
 
 fn furnish(prepare: &Prepare, flags: Flags) -> Result<(), WireError> {
@@ -76,6 +76,7 @@ fn furnish(prepare: &Prepare, flags: Flags) -> Result<(), WireError> {
     }
     if flags & namespace::NET != 0 {
         gantry_sys::loopback::up().map_err(failed)?;
+        refuse_router_advertisements();
     }
     for (name, value) in &prepare.sysctls {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
@@ -83,6 +84,13 @@ fn furnish(prepare: &Prepare, flags: Flags) -> Result<(), WireError> {
             .map_err(|e| WireError::invalid(format!("set sysctl {name} to {value:?}: {e}")))?;
     }
     Ok(())
+}
+
+/// Whoever shares a bridge with a container could otherwise give it addresses and a default route by a router
+/// advertisement. Interfaces that come later inherit this; a sysctl of the user's own is set after it and wins. A host
+/// without IPv6 has no such file.
+fn refuse_router_advertisements() {
+    let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
 }
 
 fn set_names(prepare: &Prepare) -> Result<(), WireError> {

@@ -6,9 +6,9 @@ use gantry_supervisor_proto::types::{self as t, Nothing, PidMode};
 use gantry_supervisor_proto::{ErrorKind, WireError};
 use gantry_sys::cgroup::{Group, Hierarchies};
 
+use crate::failure;
 use crate::namespaces;
 use crate::pod_init::PodInit;
-use crate::requests::internal;
 use crate::supervisor::Supervisor;
 use crate::task::Waiter;
 
@@ -22,10 +22,11 @@ impl Supervisor {
                 "the sandbox is prepared already",
             ));
         }
-        let hierarchies = Hierarchies::detect().map_err(internal)?;
+        let hierarchies = Hierarchies::detect().map_err(failure::sys)?;
         let group = |path: &str| {
             (!path.is_empty())
-                .then(|| Group::at(&hierarchies, path, &[]))
+                // All of them: what a container's limits added later must go with the rest.
+                .then(|| Group::at(&hierarchies, path, &["cpuset", "hugetlb"]))
                 .transpose()
                 .map_err(|e| WireError::invalid(e.to_string()))
         };
@@ -44,8 +45,8 @@ impl Supervisor {
         self.state.own_cgroup.clone_from(&body.own_cgroup);
         self.state.netns_link.clone_from(&body.netns_link);
         self.prepared = Some(body);
-        self.write_state();
-        Ok(())
+        self.write_state()
+            .map_err(|e| failure::io("write state", &e))
     }
 
     /// No bind mount: a thousand of those make every clone slow. A link to our descriptor serves CNI and people alike.
@@ -55,7 +56,7 @@ impl Supervisor {
         };
         let target = format!("/proc/{}/fd/{}", self.state.pid, fd.as_raw_fd());
         std::os::unix::fs::symlink(target, link)
-            .map_err(|e| WireError::internal(format!("link network namespace to {link}: {e}")))
+            .map_err(|e| failure::io(format!("link network namespace to {link}"), &e))
     }
 
     pub(crate) fn commit(&mut self) -> Result<()> {
@@ -65,9 +66,12 @@ impl Supervisor {
                 "the sandbox is not prepared",
             ));
         }
+        // Unless it is written down, the next gantryd would take us for one that was never committed.
         self.state.committed = true;
-        self.write_state();
-        Ok(())
+        self.write_state().map_err(|e| {
+            self.state.committed = false;
+            failure::io("write state", &e)
+        })
     }
 
     pub(crate) fn network_namespace(&mut self, to: Waiter) {
@@ -75,7 +79,7 @@ impl Supervisor {
             None => self.answer(to, Ok(Nothing {})),
             Some(Ok(fd)) => self.answer_with(to, Ok(Nothing {}), vec![fd]),
             Some(Err(e)) => {
-                let error = WireError::internal(format!("copy network namespace descriptor: {e}"));
+                let error = failure::io("copy network namespace descriptor", &e);
                 self.answer::<Nothing>(to, Err(error));
             }
         }

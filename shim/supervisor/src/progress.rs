@@ -6,6 +6,7 @@ use gantry_oci::{FailureKind, LaunchError, Progress, Ready};
 use gantry_supervisor_proto::types::{self as t, Exit, Pid, Time};
 use gantry_supervisor_proto::{ErrorKind, WireError};
 
+use crate::failure;
 use crate::launch::inputs::wire;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Waiter};
@@ -94,8 +95,23 @@ impl Supervisor {
         }
         task.phase = Phase::Made;
         let pid = task.pid();
-        self.write_state();
-        self.answer(to, Ok(Pid { pid }));
+        if !task.is_container() {
+            return self.answer(to, Ok(Pid { pid }));
+        }
+        match self.write_state() {
+            Ok(()) => self.answer(to, Ok(Pid { pid })),
+            Err(e) => {
+                // A container the next gantryd would not know of must not be.
+                let error = failure::io("write state", &e);
+                self.answer::<t::Nothing>(to, Err(error));
+                let task = self.tasks.get_mut(&key).expect("nothing was removed");
+                task.silent = true;
+                task.deleting.push(to);
+                if let Some((_, pidfd)) = &task.process {
+                    let _ = gantry_sys::process::pidfd_send_signal(pidfd, nix::libc::SIGKILL);
+                }
+            }
+        }
     }
 
     fn started(&mut self, key: u32, to: Waiter) {
@@ -115,7 +131,7 @@ impl Supervisor {
             *deadline = (*timeout_ms > 0).then(|| Instant::now() + limit);
             return self.answer(to, Ok(Pid { pid }));
         }
-        self.write_state();
+        self.note_state();
         self.answer(to, Ok(Time { at }));
     }
 

@@ -2,7 +2,7 @@
 
 use gantry_supervisor_proto::message::RequestFrame;
 use gantry_supervisor_proto::types::{self as t, Nothing};
-use gantry_supervisor_proto::{Event, Reply, Request, VERSION, WireError};
+use gantry_supervisor_proto::{Event, Reply, Request, VERSION};
 
 use crate::ports;
 use crate::supervisor::Supervisor;
@@ -26,6 +26,10 @@ impl Supervisor {
             Request::Stats(body) => {
                 let stats = self.stats(&body.id);
                 return self.answer(to, stats);
+            }
+            Request::Processes(body) => {
+                let pids = self.processes(&body.id);
+                return self.answer(to, pids);
             }
             // These answer by themselves when they are done.
             Request::Create(body) => match self.create(to, body) {
@@ -54,6 +58,7 @@ impl Supervisor {
             Request::HoldPorts(body) => {
                 ports::hold(&body.ports).map(|held| self.ports.extend(held))
             }
+            Request::Update(body) => self.update(&body),
             Request::Kill(body) => self.kill(&body),
             Request::SetPaused(body) => self.set_paused(&body.id, body.paused),
             Request::Resize(body) => self.resize(&body),
@@ -94,9 +99,4 @@ pub(crate) fn exited(task: &Task) -> Option<Event> {
         Role::Container { run, .. } => Event::Exited { id, run, exit },
         Role::Exec { .. } => Event::ExecExited { id, exit },
     })
-}
-
-#[allow(clippy::needless_pass_by_value)] // stands in map_err
-pub(crate) fn internal(error: gantry_sys::Error) -> WireError {
-    WireError::internal(error.to_string())
 }

@@ -4,17 +4,20 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use gantry_sys::process::pidfd_send_signal;
-use nix::libc::SIGKILL;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::connection;
+use crate::connection::{self, Accepted};
 use crate::say;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role};
 
 /// Bytes read from a process at once.
 const CHUNK: usize = 32 << 10;
+/// How long the loop rests when it cannot even wait, in milliseconds.
+const SHORTLY: u8 = 10;
+/// Between two tries to accept when no descriptor is free.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a descriptor belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,7 @@ enum Token {
     Input(u32),
     Client(u32, u32),
     Unmount(usize),
+    Compressing,
 }
 
 impl Supervisor {
@@ -41,6 +45,7 @@ impl Supervisor {
                 self.ready(token, flags);
             }
             self.pass_time(Instant::now());
+            self.compress_logs();
             if self.must_move && self.connections.values().all(|c| !c.has_queue()) {
                 self.move_to_own_group();
             }
@@ -63,7 +68,9 @@ impl Supervisor {
             fds.push(PollFd::new(fd, flags));
         };
         let (read, write) = (PollFlags::POLLIN, PollFlags::POLLOUT);
-        watch(Token::Listener, self.birth.listener.as_fd(), read);
+        if self.accept_again.is_none_or(|at| at <= Instant::now()) {
+            watch(Token::Listener, self.birth.listener.as_fd(), read);
+        }
         if !self.state.committed {
             watch(Token::Birth, self.birth.pipe.as_fd(), read);
         }
@@ -100,9 +107,17 @@ impl Supervisor {
         for (index, unmount) in self.unmounts.iter().enumerate() {
             watch(Token::Unmount(index), unmount.pidfd.as_fd(), read);
         }
+        if let Some(compressing) = &self.compressing {
+            watch(Token::Compressing, compressing.pidfd.as_fd(), read);
+        }
         match poll(&mut fds, self.timeout()) {
             Ok(_) => {}
-            Err(nix::errno::Errno::EINTR) => return Ok(Vec::new()),
+            Err(Errno::EINTR) => return Ok(Vec::new()),
+            // A host out of memory for a moment must not end a sandbox.
+            Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                let _ = poll(&mut [], SHORTLY);
+                return Ok(Vec::new());
+            }
             Err(e) => return Err(format!("wait for events: {e}")),
         }
         let ready = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
@@ -139,13 +154,27 @@ impl Supervisor {
                 }
             }
             Token::Unmount(index) => self.unmounted(index),
+            Token::Compressing => self.compressed(),
         }
     }
 
     fn accept_all(&mut self) {
-        while let Some(there) = connection::accept(&self.birth.listener) {
-            self.connections.insert(self.next_connection, there);
-            self.next_connection += 1;
+        self.accept_again = None;
+        loop {
+            self.reserve.make_room();
+            match connection::accept(&self.birth.listener) {
+                Accepted::One(there) => {
+                    self.connections.insert(self.next_connection, there);
+                    self.next_connection += 1;
+                }
+                Accepted::Refused => {}
+                Accepted::None => return,
+                Accepted::Failed => {
+                    // It stays ready: looking at it at once again would spin.
+                    self.accept_again = Some(Instant::now() + ACCEPT_AGAIN);
+                    return;
+                }
+            }
         }
     }
 
@@ -178,32 +207,54 @@ impl Supervisor {
 
     /// Deadlines that have come.
     fn pass_time(&mut self, now: Instant) {
+        let ending = self.ending.is_some();
+        if self.write_again.is_some_and(|at| at <= now) {
+            self.note_state();
+        }
+        self.reserve.fill(now);
         let keys: Vec<u32> = self.tasks.keys().copied().collect();
         for key in keys {
             let Some(task) = self.tasks.get_mut(&key) else {
                 continue;
             };
-            task.stdio.drop_late(now);
-            if let (Phase::Made, Role::Exec { maker, .. }, Some((_, pidfd))) =
-                (&task.phase, &task.role, &task.process)
-                && !self.connections.contains_key(maker)
-            {
-                // Nobody is left to start it. That it is gone already is as good.
-                let _ = pidfd_send_signal(pidfd, SIGKILL);
+            task.stdio.drop_late(now, ending);
+            if self.is_forsaken(key, now) {
+                self.condemn(key, now);
             }
-            if let Role::Exec { deadline, .. } = &mut task.role
-                && deadline.is_some_and(|d| d <= now)
+            if let Some(task) = self.tasks.get(&key)
+                && task.kill_again.is_some_and(|at| at <= now)
             {
-                *deadline = None;
-                task.timed_out = true;
-                task.kill_again = Some(now);
-            }
-            if task.kill_again.is_some_and(|at| at <= now) {
                 self.kill_rest(key, now);
             }
             self.try_end(key, now);
             self.try_forget(key);
         }
+    }
+
+    /// Whether an exec's time is over, or nobody is left who would start it or hear of its end.
+    fn is_forsaken(&mut self, key: u32, now: Instant) -> bool {
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return false;
+        };
+        let Role::Exec {
+            maker,
+            tied,
+            deadline,
+            ..
+        } = &mut task.role
+        else {
+            return false;
+        };
+        if task.process.is_none() {
+            return false;
+        }
+        let waits = matches!(task.phase, Phase::Made);
+        let late = deadline.is_some_and(|d| d <= now);
+        if late {
+            *deadline = None;
+            task.timed_out = !waits;
+        }
+        late || ((waits || *tied) && !self.connections.contains_key(maker))
     }
 
     fn timeout(&self) -> PollTimeout {
@@ -215,7 +266,7 @@ impl Supervisor {
             };
         };
         for task in self.tasks.values() {
-            at(task.stdio.deadline());
+            at(task.stdio.deadline(self.ending.is_some()));
             at(task.kill_again);
             if let Role::Exec { deadline, .. } = &task.role {
                 at(*deadline);
@@ -226,6 +277,9 @@ impl Supervisor {
                 at(Some(until));
             }
         }
+        at(self.write_again);
+        at(self.reserve.deadline());
+        at(self.accept_again);
         if self.ending.is_some() {
             at(Some(Instant::now() + crate::ending::AGAIN));
         }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use gantry_logs::{LogWriter, Stream};
+use gantry_logs::{CompressJob, LogWriter, Stream};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::client::{Client, Wants};
@@ -33,6 +33,10 @@ pub(crate) struct Stdio {
     clients: BTreeMap<u32, Client>,
     next: u32,
     ended: bool,
+    /// An only client may be as slow as it likes.
+    patient: bool,
+    /// Bytes per stream that are passed on still; `None` for all.
+    left: Option<[u64; 2]>,
 }
 
 /// The process's ends of its pipes.
@@ -52,6 +56,15 @@ impl Stdio {
             once,
             ..Self::default()
         }
+    }
+
+    /// An exec's streams: its output is for its client alone, so that a slow one holds up nothing but its own command,
+    /// and is waited for as a pipe would; of each stream `limit` bytes are passed on (0: all) and the rest is dropped,
+    /// so that the command can end.
+    pub(crate) fn patient(mut self, limit: u64) -> Self {
+        self.patient = true;
+        self.left = (limit > 0).then_some([limit; 2]);
+        self
     }
 
     /// Makes pipes; without `stdin` the process's input is /dev/null.
@@ -117,7 +130,23 @@ impl Stdio {
     /// # Errors
     /// The file system's.
     pub(crate) fn reopen_log(&mut self) -> io::Result<()> {
-        self.log.as_mut().map_or(Ok(()), LogWriter::reopen)
+        let log = self.log.as_mut().filter(|_| !self.ended);
+        log.map_or(Ok(()), LogWriter::reopen)
+    }
+
+    /// A file of the log that is to be compressed now.
+    pub(crate) fn compress_job(&mut self) -> Option<CompressJob> {
+        self.log.as_mut().filter(|_| !self.ended)?.next_job()
+    }
+
+    /// How that has ended.
+    pub(crate) fn compressed(&mut self, done: bool) {
+        if let Some(log) = &mut self.log {
+            log.job_done(done);
+            if self.ended {
+                self.log = None;
+            }
+        }
     }
 
     /// Descriptors to watch: outputs to read, input to write.
@@ -178,6 +207,17 @@ impl Stdio {
                 Err(_) => {}
             }
         }
+        let bytes = match &mut self.left {
+            None => bytes,
+            Some(left) => {
+                let left = &mut left[usize::from(stderr)];
+                let take = bytes
+                    .len()
+                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                &bytes[..take]
+            }
+        };
         self.clients.retain(|_, client| client.offer(stderr, bytes));
     }
 
@@ -221,15 +261,25 @@ impl Stdio {
         }
     }
 
-    /// Drops clients whose time ran out.
-    pub(crate) fn drop_late(&mut self, now: Instant) {
+    /// Drops clients whose time ran out; `ending`: the sandbox is, and waits for nobody.
+    pub(crate) fn drop_late(&mut self, now: Instant, ending: bool) {
+        if self.waits_for_ever(ending) {
+            return;
+        }
         self.clients
             .retain(|_, client| client.deadline().is_none_or(|d| d > now));
     }
 
     /// The next moment [`Stdio::drop_late`] has work.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self, ending: bool) -> Option<Instant> {
+        if self.waits_for_ever(ending) {
+            return None;
+        }
         self.clients.values().filter_map(Client::deadline).min()
+    }
+
+    fn waits_for_ever(&self, ending: bool) -> bool {
+        self.patient && !ending && self.clients.len() < 2
     }
 
     /// A client's queue is full: output is not read now.
@@ -252,11 +302,14 @@ impl Stdio {
         self.input = None;
         self.waiting = Vec::new();
         self.terminal = None;
-        if let Some(mut log) = self.log.take() {
+        if let Some(log) = &mut self.log {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 if let Err(e) = log.end(stream) {
                     say(format!("write the end of a container log: {e}"));
                 }
+            }
+            if !log.is_compressing() {
+                self.log = None;
             }
         }
         self.clients.retain(|_, client| client.close());

@@ -3,23 +3,29 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use gantry_supervisor_proto::files::{self, State};
+use gantry_supervisor_proto::state_file::StateFile;
 use gantry_supervisor_proto::types::Prepare;
 use gantry_supervisor_proto::{Event, Reply, VERSION, WireError};
 use gantry_sys::cgroup::{Group, Hierarchies};
 use serde::Serialize;
 
 use crate::birth::Birth;
+use crate::compress::Compressing;
 use crate::connection::Connection;
 use crate::namespaces::Namespaces;
 use crate::pod_init::PodInit;
+use crate::reserve::Reserve;
 use crate::say;
 use crate::task::{Task, Waiter};
 use crate::unmount::Unmount;
 
 /// Ends of execs that are told again to a gantryd that was away.
 const REMEMBERED_EXECS: usize = 128;
+/// Between two tries to write a state that could not be written.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// The one value of this program.
 #[derive(Debug)]
@@ -27,6 +33,13 @@ pub(crate) struct Supervisor {
     pub(crate) folder: PathBuf,
     pub(crate) birth: Birth,
     pub(crate) state: State,
+    /// Where it is written; `None` when its space could not be had at birth.
+    state_file: Option<StateFile>,
+    /// When a state that could not be written is tried again.
+    pub(crate) write_again: Option<Instant>,
+    pub(crate) reserve: Reserve,
+    /// The listener is not looked at before: it was ready and could not be accepted from.
+    pub(crate) accept_again: Option<Instant>,
     pub(crate) prepared: Option<Prepare>,
     pub(crate) namespaces: Namespaces,
     /// Holds the PID namespace the pod shares, if it does.
@@ -41,6 +54,8 @@ pub(crate) struct Supervisor {
     pub(crate) ports: Vec<OwnedFd>,
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) unmounts: Vec<Unmount>,
+    /// A log file that is being compressed.
+    pub(crate) compressing: Option<Compressing>,
     pub(crate) told_execs: VecDeque<Event>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) next_task: u32,
@@ -57,7 +72,8 @@ impl Supervisor {
     /// In words, when not even the loop can run.
     pub(crate) fn serve(birth: Birth) -> Result<(), String> {
         let mut supervisor = Self::new(birth)?;
-        supervisor.write_state();
+        let born = supervisor.write_state();
+        born.map_err(|e| format!("write the first state: {e}"))?;
         supervisor.run()
     }
 
@@ -74,6 +90,10 @@ impl Supervisor {
             folder: birth.folder.clone(),
             birth,
             state,
+            state_file: None,
+            write_again: None,
+            reserve: Reserve::new(),
+            accept_again: None,
             prepared: None,
             namespaces: Namespaces::default(),
             pod_init: None,
@@ -85,6 +105,7 @@ impl Supervisor {
             ports: Vec::new(),
             tasks: BTreeMap::new(),
             unmounts: Vec::new(),
+            compressing: None,
             told_execs: VecDeque::new(),
             connections: BTreeMap::new(),
             next_task: 1,
@@ -95,12 +116,30 @@ impl Supervisor {
     }
 
     /// Writes the state; called after every move and before anybody is told of it.
-    pub(crate) fn write_state(&mut self) {
+    ///
+    /// # Errors
+    /// The file system's, and only for want of space that a larger state than any before needs. Exits are safe in
+    /// their slots all the same; the rest is told to whoever asks, and written as soon as it can be.
+    pub(crate) fn write_state(&mut self) -> std::io::Result<()> {
         self.state.tasks = self.tasks.values().filter_map(Task::record).collect();
-        if let Err(e) = files::write_state(&self.folder, &self.state) {
-            // Exits are safe in their slots; the rest is told to whoever asks.
+        gantry_fault::point("supervisor.state.before-write").map_err(std::io::Error::other)?;
+        let done = match &mut self.state_file {
+            Some(file) => file.write(&self.state),
+            None => StateFile::create(&self.folder, &self.state)
+                .map(|file| self.state_file = Some(file)),
+        };
+        gantry_fault::pass("supervisor.state.after-write");
+        let first = self.write_again.is_none();
+        self.write_again = done.is_err().then(|| Instant::now() + WRITE_AGAIN);
+        if let (Err(e), true) = (&done, first) {
             say(format!("write state of sandbox {}: {e}", self.state.id));
         }
+        done
+    }
+
+    /// The same where a state that is late is no reason to stop: it is tried again.
+    pub(crate) fn note_state(&mut self) {
+        let _ = self.write_state();
     }
 
     /// Answers a request.

@@ -67,7 +67,9 @@ pub(crate) enum Role {
         timeout_ms: u64,
         /// The connection it was made on: it is not started by anybody else.
         maker: u64,
-        /// When its tree is killed.
+        /// It ends with that connection.
+        tied: bool,
+        /// When its tree is killed: its time is over, or, until it is let go, nobody came to do so.
         deadline: Option<Instant>,
     },
 }
@@ -91,6 +93,8 @@ pub(crate) struct Task {
     /// Set when reaped (or failed); told once [`Phase::Ended`].
     pub(crate) exit: Option<Exit>,
     pub(crate) timed_out: bool,
+    /// Its whole tree is to die, whatever becomes of its first process.
+    pub(crate) condemned: bool,
     /// The start failed and was answered so: its end is no event.
     pub(crate) silent: bool,
     /// When what is left in its cgroup is killed next.

@@ -8,10 +8,11 @@ mod device;
 mod device_bpf;
 mod limits;
 mod stats;
+mod update;
 
 pub use device::{DeviceKind, DeviceRule};
 pub use limits::Limits;
-pub use stats::Stats;
+pub use stats::{BlockIo, Stats};
 
 use crate::error::{Error, Result};
 use crate::mount::{MountEntry, table};
@@ -20,7 +21,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The v1 controllers a container is always placed under: what its limits, statistics, freezing and device rules need.
-const BASE_V1: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "devices", "freezer"];
+const BASE_V1: [&str; 7] = [
+    "memory", "cpu", "cpuacct", "pids", "devices", "freezer", "blkio",
+];
 
 /// Which interface the host offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,8 +20,7 @@ pub fn raise() -> Result<u64> {
     let (soft, hard) =
         getrlimit(what).map_err(|e| Error::new("read the limit of descriptors", e))?;
     if soft < hard {
-        setrlimit(what, hard, hard)
-            .map_err(|e| Error::new("raise the limit of descriptors", e))?;
+        setrlimit(what, hard, hard).map_err(|e| Error::new("raise the limit of descriptors", e))?;
         let _ = BEFORE.set((soft, hard));
     }
     Ok(hard)
@@ -58,8 +57,7 @@ mod tests {
         let (r, w) = nix::unistd::pipe().unwrap();
         let script = ["sh", "-c", "read x; ulimit -Sn"];
         let fds = [go.as_fd(), w.as_fd()];
-        let pid =
-            crate::spawn::spawn(std::path::Path::new("/bin/sh"), &script, &fds).unwrap();
+        let pid = crate::spawn::spawn(std::path::Path::new("/bin/sh"), &script, &fds).unwrap();
         drop(w);
         nix::unistd::write(&ours, b"go\n").unwrap();
         let text = std::io::read_to_string(std::fs::File::from(r)).unwrap();

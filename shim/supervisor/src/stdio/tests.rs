@@ -111,10 +111,10 @@ fn a_client_that_does_not_read_is_dropped_and_the_process_is_read_again() {
         let _ = out.write(&[1; 4096]);
         stdio.read_output(0, &mut buffer);
     }
-    let deadline = stdio.deadline().unwrap();
-    stdio.drop_late(deadline - std::time::Duration::from_millis(1));
+    let deadline = stdio.deadline(false).unwrap();
+    stdio.drop_late(deadline - std::time::Duration::from_millis(1), false);
     assert!(stdio.output(0).is_none());
-    stdio.drop_late(deadline);
+    stdio.drop_late(deadline, false);
     assert!(stdio.output(0).is_some());
 }
 
@@ -142,4 +142,47 @@ fn input_nobody_reads_is_bounded() {
     drop(theirs);
     stdio.write_input();
     assert!(stdio.input().is_none(), "a closed end takes no more");
+}
+
+#[test]
+fn an_only_client_of_an_exec_may_take_its_time() {
+    let mut stdio = Stdio::new(None, true).patient(0);
+    let [_, out, _err] = stdio.pipes(false).unwrap();
+    let _lazy = stdio.attach(ALL).unwrap();
+    let mut out = nonblocking(out).unwrap();
+    let mut buffer = vec![0; 32 << 10];
+    while stdio.output(0).is_some() {
+        let _ = out.write(&[1; 4096]);
+        stdio.read_output(0, &mut buffer);
+    }
+    assert!(stdio.deadline(false).is_none(), "nobody else is held up");
+    let deadline = stdio.deadline(true).expect("unless the sandbox ends");
+    let second = stdio.attach(ALL).unwrap();
+    assert!(stdio.deadline(false).is_some(), "or somebody else waits");
+    drop(second);
+    stdio.drop_late(deadline, true);
+    assert!(stdio.output(0).is_some());
+}
+
+#[test]
+fn what_is_over_the_limit_is_read_and_dropped_for_each_stream() {
+    let mut stdio = Stdio::new(None, true).patient(5);
+    let [_, out, err] = stdio.pipes(false).unwrap();
+    let mut client: UnixStream = stdio.attach(ALL).unwrap().into();
+    File::from(out).write_all(&[b'o'; 4000]).unwrap();
+    File::from(err).write_all(b"err").unwrap();
+    let mut buffer = [0; 3];
+    while !stdio.is_drained() {
+        stdio.read_output(0, &mut buffer);
+        stdio.read_output(1, &mut buffer);
+    }
+    stdio.end();
+    let (out, err): (Vec<_>, Vec<_>) = frames(&mut client)
+        .into_iter()
+        .partition(|f| f.0 == Kind::Stdout);
+    let join = |list: Vec<(Kind, Vec<u8>)>| list.into_iter().flat_map(|f| f.1).collect::<Vec<_>>();
+    assert_eq!(
+        (join(out), join(err)),
+        (b"ooooo".to_vec(), b"err".to_vec())
+    );
 }

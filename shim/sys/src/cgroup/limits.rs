@@ -86,7 +86,7 @@ impl Group {
             .map_or(Ok(()), |rules| self.set_devices(rules))
     }
 
-    fn need(&self, controller: &str) -> Result<&Path> {
+    pub(super) fn need(&self, controller: &str) -> Result<&Path> {
         self.dir(controller).ok_or_else(|| {
             Error::new(
                 format!("find {controller} cgroup controller"),
@@ -243,7 +243,7 @@ impl Group {
     }
 }
 
-fn limit_or_max(value: i64) -> String {
+pub(super) fn limit_or_max(value: i64) -> String {
     if value < 0 {
         "max".into()
     } else {
@@ -252,7 +252,7 @@ fn limit_or_max(value: i64) -> String {
 }
 
 /// v1 counts swap on top of memory, v2 alone.
-fn swap_only(memory: Option<i64>, both: Option<i64>) -> Option<String> {
+pub(super) fn swap_only(memory: Option<i64>, both: Option<i64>) -> Option<String> {
     match (memory, both?) {
         (_, 0) => None,
         (_, b) if b < 0 => Some("max".into()),
@@ -262,7 +262,7 @@ fn swap_only(memory: Option<i64>, both: Option<i64>) -> Option<String> {
 }
 
 /// 2..=262144 shares onto 1..=10000 weights, as every runtime does.
-fn weight(shares: u64) -> u64 {
+pub(super) fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
@@ -294,7 +294,7 @@ fn enable_controllers(dir: &Path, limits: &Limits) {
 }
 
 /// A new v1 cpuset is empty, and nothing can be attached to it: copy from the parent, top down.
-fn inherit_cpuset(dir: &Path) -> Result<()> {
+pub(super) fn inherit_cpuset(dir: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if !read(&dir.join(file))?.trim().is_empty() {
             continue;
