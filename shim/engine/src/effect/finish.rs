@@ -30,10 +30,18 @@ impl Finish {
         let Ok(container) = self.inner.container(id) else {
             return;
         };
+        let died = exit.unknown;
         self.record(&container, exit).await;
         gantry_fault::pass("engine.finish.after-record");
         let call = self.inner.call(DRIVER_TIMEOUT);
-        if self.pod {
+        if self.pod && died {
+            // Its supervisor is gone: what still runs in the pod holds the root file system and is killed first.
+            if let Some(run) = &container.run
+                && let Ok(sandbox) = self.inner.sandbox(&run.sandbox)
+            {
+                discard(&self.inner, &call, &sandbox.id, &sandbox.cgroup).await;
+            }
+        } else if self.pod {
             if let Some(handle) = &self.handle
                 && let Err(error) = handle.delete(&call, id).await
                 && error.kind != ErrorKind::NotFound

@@ -182,6 +182,8 @@ pub(crate) async fn remove(context: &Context) -> Result<()> {
         volumes: true,
     };
     for container in inner.containers_of(&sandbox.id) {
+        // A supervisor that died may have left it mounted until now.
+        stop::wait_settled(inner, &container.id).await?;
         let context = Context {
             inner: Arc::clone(inner),
             key: context.key.clone(),
