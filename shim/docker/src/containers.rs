@@ -8,11 +8,14 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod pause;
 pub(crate) mod remove;
+pub(crate) mod rename;
 pub(crate) mod resize;
 pub(crate) mod restart;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
+pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod wait;
 
 use std::sync::Arc;

@@ -2,6 +2,11 @@
 //! an empty text or zero: these are for people.
 
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
 
 /// What the machine is.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +60,53 @@ pub(crate) fn system_cpu() -> u64 {
         .filter_map(|number| number.parse::<u64>().ok())
         .sum();
     ticks.saturating_mul(10_000_000)
+}
+
+/// How long `ps` may take, and how much of what it says is read.
+const PS_TIME: Duration = Duration::from_secs(10);
+const PS_OUTPUT: u64 = 8 << 20;
+/// Where it is looked for: the daemon's own PATH is nothing to rely on.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs the host's `ps`, bounded in time and output, without anything of this process' environment.
+///
+/// # Errors
+/// In dockerd's words: what `ps` says first, or why it could not be run.
+pub(crate) async fn ps(args: &[String]) -> Result<String, String> {
+    let mut child = Command::new("ps")
+        .args(args)
+        .env_clear()
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("ps: {error}"))?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("ps: its output is not there".to_owned());
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let work = async {
+        let (mut stdout, mut stderr) = (stdout.take(PS_OUTPUT), stderr.take(PS_OUTPUT));
+        let (a, b) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        // Both ends are closed before it is waited for: one that says more than is read must not wait for ever.
+        drop((stdout, stderr));
+        let status = child.wait().await;
+        a.and(b).and(status)
+    };
+    let status = tokio::time::timeout(PS_TIME, work)
+        .await
+        .map_err(|_| format!("ps: did not end within {} s", PS_TIME.as_secs()))?
+        .map_err(|error| format!("ps: {error}"))?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&out).into_owned());
+    }
+    let said = String::from_utf8_lossy(&err);
+    Err(match said.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => format!("ps: {line}"),
+        None => format!("ps: {status}"),
+    })
 }
 
 /// The value of `KEY="value"` in a file of such lines (os-release(5)).

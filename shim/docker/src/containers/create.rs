@@ -4,23 +4,32 @@ use std::sync::Arc;
 
 use gantry_engine::CreateContainer;
 use gantry_model::ErrorKind;
+use gantry_model::container::Container;
 use gantry_model::image::Origin;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::convert::create;
 use crate::door::DockerDoor;
 use crate::images;
 use crate::request::Req;
 use crate::response::{Answer, Failure, json};
+use crate::version::ApiVersion;
 
 /// Makes a container.
 pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
-    let raw = req.json_or_null().await?;
+    let mut raw = req.json_or_null().await?;
+    // It came with 1.44; what an older client sends there means nothing.
+    if req.version < ApiVersion::one(44)
+        && let Some(check) = raw.get_mut("Healthcheck").and_then(Value::as_object_mut)
+    {
+        check.remove("StartInterval");
+    }
     let name = checked_name(req.query.get("name").unwrap_or_default())?;
     images::check_platform(req.query.text("platform"))?;
     let read = create::read(raw)?;
     let image = images::named(&door, &read.body.image).await?;
+    let warnings = read.warnings(&image.details.config);
     let (spec, data) = read.convert(&image.details.config, &door.host)?;
     let request = CreateContainer {
         origin: Origin::Docker,
@@ -43,7 +52,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             ErrorKind::Conflict | ErrorKind::AlreadyExists => taken(&door, &name, error),
             _ => error.into(),
         })?;
-    let body = json!({ "Id": id.as_str(), "Warnings": [] });
+    let body = json!({ "Id": id.as_str(), "Warnings": warnings });
     Ok(json(StatusCode::CREATED, &body))
 }
 
@@ -55,20 +64,25 @@ fn taken(door: &DockerDoor, name: &str, error: gantry_model::Error) -> Failure {
         .ok()
         .filter(|owner| !name.is_empty() && owner.name == name);
     match owner {
-        Some(owner) => Failure::new(
-            StatusCode::CONFLICT,
-            format!(
-                "Conflict. The container name \"/{name}\" is already in use by container \"{}\". You have to remove (or \
-                 rename) that container to be able to reuse that name.",
-                owner.id
-            ),
-        ),
+        Some(owner) => Failure::new(StatusCode::CONFLICT, name_taken(&owner)),
         None => error.into(),
     }
 }
 
+/// What is said when a name is another one's.
+pub(crate) fn name_taken(owner: &Container) -> String {
+    let Container { name, id, .. } = owner;
+    format!(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or \
+         rename) that container to be able to reuse that name."
+    )
+}
+
 /// The name without its slash.
-fn checked_name(name: &str) -> Result<String, Failure> {
+///
+/// # Errors
+/// 400 in Docker's words.
+pub(crate) fn checked_name(name: &str) -> Result<String, Failure> {
     let bare = name.strip_prefix('/').unwrap_or(name);
     if bare.is_empty() {
         return Ok(String::new());

@@ -1,10 +1,12 @@
 //! `GET /containers/json`.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use gantry_model::Timestamp;
 use gantry_model::container::Container;
+use gantry_model::policy::HealthStatus;
 use serde_json::Value;
 
 use crate::convert::door_data::DoorData;
@@ -40,6 +42,7 @@ const STATES: &[&str] = &[
     "exited",
     "dead",
 ];
+const HEALTH: &[&str] = &["none", "starting", "healthy", "unhealthy"];
 
 /// Lists containers, newest first: those that run, or all with `all`, `limit` or a filter on the state.
 pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
@@ -48,15 +51,8 @@ pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
     let limit = limit
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n > 0);
-    for state in filters.get("status").into_iter().flatten() {
-        if !STATES.contains(&state.as_str()) {
-            return Err(Failure::bad_request(format!(
-                "invalid filter 'status={state}'"
-            )));
-        }
-    }
-    let asked_state = filters.get("status").is_some() || filters.get("exited").is_some();
-    let all = req.query.flag("all") || limit.is_some() || asked_state;
+    check(&filters)?;
+    let all = req.query.flag("all") || limit.is_some() || filters.get("status").is_some();
     let mut chosen = door.engine.containers(door.shown());
     chosen.sort_by(|a, b| {
         b.created_at
@@ -68,17 +64,19 @@ pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
     let now = Timestamp::from_system(std::time::SystemTime::now());
     let mut lines: Vec<Value> = Vec::new();
     for one in chosen {
-        if !(all || one.state.is_live()) || !window.holds(&one) {
+        if !(all || status_text::runs(&one)) || !window.holds(&one) {
             continue;
         }
         let data = DoorData::of(&one);
-        if !fits(&door, &one, &data, &filters, ancestors.as_ref())? {
+        let health = HealthStatus::None;
+        if !fits(&door, &one, &data, health, &filters, ancestors.as_ref())? {
             continue;
         }
         lines.push(container::summary(
             &door.engine,
             &one,
             &data,
+            health,
             now,
             req.version,
         ));
@@ -87,6 +85,37 @@ pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
         }
     }
     ok(&Value::Array(lines))
+}
+
+/// Refuses values nothing can fit, as dockerd does.
+fn check(filters: &Filters) -> Result<(), Failure> {
+    let values = |key: &str| filters.get(key).into_iter().flatten();
+    for (key, what, known) in [("status", "state", STATES), ("health", "health", HEALTH)] {
+        if let Some(value) = values(key).find(|value| !known.contains(&value.as_str())) {
+            return Err(Failure::bad_request(format!(
+                "invalid filter '{key}={value}': invalid value for {what} ({value}): must be one of {}",
+                known.join(", ")
+            )));
+        }
+    }
+    if let Some(code) = values("exited").find(|code| code.parse::<i32>().is_err()) {
+        return Err(Failure::bad_request(format!(
+            "invalid filter 'exited={code}': it is no exit code"
+        )));
+    }
+    for key in ["publish", "expose"] {
+        if let Some(port) = values(key).find(|port| port.contains(':')) {
+            return Err(Failure::bad_request(format!(
+                "filter for '{key}' should not contain ':': {port}"
+            )));
+        }
+        if let Some(port) = values(key).find(|port| port_range(port).is_none()) {
+            return Err(Failure::bad_request(format!(
+                "error while looking up for {key} {port}: invalid port range"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// `before` and `since`: made earlier or later than another one.
@@ -141,20 +170,24 @@ fn fits(
     door: &DockerDoor,
     one: &Container,
     data: &DoorData,
+    health: HealthStatus,
     filters: &Filters,
     ancestors: Option<&BTreeSet<String>>,
 ) -> Result<bool, Failure> {
-    let exit = one.exit().map(|exit| exit.code.to_string());
+    let ran = one
+        .run
+        .as_ref()
+        .is_some_and(|run| run.started_at != Timestamp(0));
+    let exit = one.exit().filter(|_| ran && !status_text::runs(one));
+    let exit = exit.map(|exit| exit.code);
     let rooted = format!("/{}", one.name);
     if !filters.fits("name", &[&one.name, &rooted])
         || !filters.fits("id", &[one.id.as_str()])
-        || !filters.exact("status", status_text::word(one.state))
+        || !filters.exact("status", status_text::word(one))
         || !filters.labels(&one.spec.labels)
-        || !filters.any("exited", |code| {
-            exit.as_deref() == Some(code) && !one.state.is_live()
-        })
+        || !filters.any("exited", |code| exit.is_some() && code.parse().ok() == exit)
         || filters.boolean("is-task")? == Some(true)
-        || !filters.any("health", |health| health == "none")
+        || !filters.exact("health", health.as_str())
         || !filters.any("isolation", |word| matches!(word, "" | "default"))
     {
         return Ok(false);
@@ -217,14 +250,17 @@ fn fits_parts(door: &DockerDoor, one: &Container, data: &DoorData, filters: &Fil
         && filters.any("expose", expose)
 }
 
-/// Whether `80`, `80/udp` or `80-90/tcp` names this port.
-fn in_ports(text: &str, port: u16, protocol: &str) -> bool {
+/// `80`, `80/udp`, `80-90/tcp`.
+fn port_range(text: &str) -> Option<(RangeInclusive<u16>, &str)> {
     let (range, proto) = text.split_once('/').unwrap_or((text, "tcp"));
     let (low, high) = range.split_once('-').unwrap_or((range, range));
-    match (low.parse::<u16>(), high.parse::<u16>()) {
-        (Ok(low), Ok(high)) => proto == protocol && (low..=high).contains(&port),
-        _ => false,
-    }
+    let (low, high) = (low.parse().ok()?, high.parse().ok()?);
+    (low <= high).then_some((low..=high, proto))
+}
+
+/// Whether that names this port.
+fn in_ports(text: &str, port: u16, protocol: &str) -> bool {
+    port_range(text).is_some_and(|(range, proto)| proto == protocol && range.contains(&port))
 }
 
 #[cfg(test)]

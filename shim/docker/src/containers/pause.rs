@@ -7,6 +7,7 @@ use gantry_model::state::State;
 use http::StatusCode;
 
 use crate::containers::named;
+use crate::convert::status_text;
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, Failure, no_content};
@@ -23,6 +24,10 @@ pub(crate) async fn unpause(door: Arc<DockerDoor>, req: Req) -> Answer {
 
 async fn set(door: Arc<DockerDoor>, req: Req, paused: bool) -> Answer {
     let container = named(&door, &req)?;
+    if status_text::restarting(&container) {
+        let text = status_text::is_restarting(&container);
+        return Err(Failure::new(StatusCode::CONFLICT, text));
+    }
     let why = match (container.state, paused) {
         (State::Paused, true) => "is already paused",
         (State::Running, false) => "is not paused",

@@ -8,6 +8,7 @@ use gantry_model::state::State;
 use http::StatusCode;
 
 use crate::containers::named;
+use crate::convert::status_text;
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, Failure, no_content};
@@ -24,13 +25,21 @@ pub(crate) async fn remove(door: Arc<DockerDoor>, req: Req) -> Answer {
         force: req.query.flag("force"),
         volumes: req.query.flag("v"),
     };
+    let restarting = status_text::restarting(&container);
     let advice = match container.state {
+        _ if restarting => {
+            "container is restarting: stop the container before removing or force remove"
+        }
         State::Paused => "container is paused and must be unpaused first",
         state if state.is_live() => {
             "container is running: stop the container before removing or force remove"
         }
         _ => "",
     };
+    if restarting && !how.force {
+        let text = format!("cannot remove container \"/{}\": {advice}", container.name);
+        return Err(Failure::new(StatusCode::CONFLICT, text));
+    }
     match door.engine.remove_container(&container.id, how).await {
         Ok(()) => no_content(),
         Err(error) if error.kind == ErrorKind::Conflict && !how.force && !advice.is_empty() => {

@@ -1,8 +1,6 @@
-//! `POST /containers/{id}/restart`: a stop and a start.
+//! `POST /containers/{id}/restart`.
 
 use std::sync::Arc;
-
-use gantry_model::ErrorKind;
 
 use crate::containers::{named, start, stop};
 use crate::convert::door_data::DoorData;
@@ -10,25 +8,16 @@ use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, no_content};
 
-/// Stops it if it runs and starts it. Both steps are done even if the client goes away in between.
+/// Stops it if it runs and starts it.
 pub(crate) async fn restart(door: Arc<DockerDoor>, req: Req) -> Answer {
     let timeout = stop::timeout(&req)?;
     let container = named(&door, &req)?;
-    let work = tokio::spawn(async move {
-        match door.engine.stop_container(&container.id, timeout).await {
-            Err(error) if error.kind != ErrorKind::NotModified => return Err(error.into()),
-            _ => {}
-        }
-        match door.engine.start_container(&container.id).await {
-            Err(error) if error.kind != ErrorKind::NotModified => Err(start::refused(
-                error,
-                start::STARTING,
-                &DoorData::of(&container).path,
-            )),
-            _ => no_content(),
-        }
-    });
-    work.await.map_err(|error| {
-        gantry_model::Error::internal(format!("restart ended abnormally: {error}"))
-    })?
+    match door.engine.restart_container(&container.id, timeout).await {
+        Ok(()) => no_content(),
+        Err(error) => Err(start::refused(
+            error,
+            start::STARTING,
+            &DoorData::of(&container).path,
+        )),
+    }
 }

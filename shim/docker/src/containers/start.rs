@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use gantry_model::{Error, ErrorKind};
+use http::StatusCode;
 
 use crate::containers::named;
 use crate::convert::door_data::DoorData;
+use crate::convert::status_text;
 use crate::door::DockerDoor;
 use crate::request::Req;
-use crate::response::{Answer, Failure, no_content};
+use crate::response::{Answer, Failure, empty, no_content};
 
 /// Starts a run; 304 when it runs.
 pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
@@ -18,6 +20,10 @@ pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
         ));
     }
     let container = named(&door, &req)?;
+    // To dockerd one that waits for its restart runs.
+    if status_text::restarting(&container) {
+        return Ok(empty(StatusCode::NOT_MODIFIED));
+    }
     match door.engine.start_container(&container.id).await {
         Ok(()) => no_content(),
         Err(error) => Err(refused(error, STARTING, &DoorData::of(&container).path)),

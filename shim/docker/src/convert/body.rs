@@ -76,24 +76,30 @@ pub(crate) struct Create {
     pub(crate) env: Vec<String>,
     pub(crate) cmd: Option<Words>,
     pub(crate) entrypoint: Option<Words>,
-    pub(crate) healthcheck: Healthcheck,
+    pub(crate) healthcheck: Option<Healthcheck>,
     pub(crate) image: String,
     pub(crate) volumes: BTreeMap<String, Value>,
     pub(crate) working_dir: String,
     pub(crate) network_disabled: bool,
     pub(crate) mac_address: String,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) shell: Vec<String>,
     pub(crate) stop_signal: String,
     pub(crate) stop_timeout: Option<i64>,
     pub(crate) host_config: HostConfig,
     pub(crate) networking_config: NetworkingConfig,
 }
 
-/// A health check.
+/// A health check; spans are nanoseconds.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(crate) struct Healthcheck {
     pub(crate) test: Vec<String>,
+    pub(crate) interval: i64,
+    pub(crate) timeout: i64,
+    pub(crate) start_period: i64,
+    pub(crate) start_interval: i64,
+    pub(crate) retries: i64,
 }
 
 /// The part of `HostConfig` that is honoured; [`super::host_config`] refuses the rest by name.
@@ -171,6 +177,7 @@ pub(crate) struct PortBinding {
 #[serde(default, rename_all = "PascalCase")]
 pub(crate) struct RestartPolicy {
     pub(crate) name: String,
+    pub(crate) maximum_retry_count: i64,
 }
 
 /// A device of the host.

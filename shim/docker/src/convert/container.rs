@@ -3,6 +3,7 @@
 use gantry_engine::Engine;
 use gantry_model::Timestamp;
 use gantry_model::container::Container;
+use gantry_model::policy::HealthStatus;
 use serde_json::{Value, json};
 
 use super::door_data::DoorData;
@@ -15,6 +16,7 @@ pub(crate) fn summary(
     engine: &Engine,
     container: &Container,
     data: &DoorData,
+    health: HealthStatus,
     now: Timestamp,
     version: ApiVersion,
 ) -> Value {
@@ -33,8 +35,8 @@ pub(crate) fn summary(
         "Created": container.created_at.seconds(),
         "Ports": ports,
         "Labels": container.spec.labels,
-        "State": status_text::word(container.state),
-        "Status": status_text::status(container, now),
+        "State": status_text::word(container),
+        "Status": status_text::status(container, health, now),
         "HostConfig": { "NetworkMode": data.host_config.get("NetworkMode").cloned().unwrap_or_else(|| json!("")) },
         "NetworkSettings": { "Networks": networks(engine, data, &endpoints) },
         "Mounts": mounts::shown(container),

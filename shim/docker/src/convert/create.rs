@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::{self, Create, says_nothing};
 use super::door_data::DoorData;
-use super::{host_config, limits, mounts, network, ports, security};
+use super::{health, host_config, limits, mounts, network, ports, restart, security};
 use crate::host::Host;
 use crate::response::Failure;
 
@@ -35,15 +35,8 @@ pub(crate) fn read(raw: Value) -> Result<Read, Failure> {
     }
     let body: Create = body::read(raw.clone())?;
     host_config::check(&raw["HostConfig"], &body.host_config)?;
-    if body
-        .healthcheck
-        .test
-        .first()
-        .is_some_and(|word| word != "NONE")
-    {
-        return Err(Failure::not_served(
-            "Healthcheck is not served by gantry yet",
-        ));
+    if let Some(check) = &body.healthcheck {
+        health::check(check)?;
     }
     for text in &body.env {
         if text.is_empty() || text.starts_with('=') {
@@ -154,8 +147,12 @@ impl Read {
         } else {
             &body.hostname
         };
+        let check = health::merged(body.healthcheck.as_ref(), &image.healthcheck);
         let mut shown = self.config_shown(image, &entrypoint, &cmd, &exposed, &labels);
         shown["Hostname"] = json!(hostname);
+        if let Some(check) = &check {
+            shown["Healthcheck"] = health::config(check);
+        }
         let data = DoorData {
             config: shown,
             host_config: host_config::echo(&self.raw["HostConfig"], config),
@@ -189,10 +186,18 @@ impl Read {
                 config.runtime.clone()
             },
             cgroup_parent: config.cgroup_parent.trim_start_matches('/').to_owned(),
-            restart: Default::default(),
-            health: None,
+            restart: restart::spec(&config.restart_policy).map_err(Failure::bad_request)?,
+            health: check.map(|check| health::spec(&check, &body.shell).0),
         };
         Ok((spec, data))
+    }
+
+    /// What the client is to be told though the container is made.
+    pub(crate) fn warnings(&self, image: &ImageConfig) -> Vec<String> {
+        health::merged(self.body.healthcheck.as_ref(), &image.healthcheck)
+            .and_then(|check| health::spec(&check, &self.body.shell).1)
+            .into_iter()
+            .collect()
     }
 
     fn process(&self, entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>) -> ProcessSpec {

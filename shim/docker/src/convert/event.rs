@@ -1,29 +1,12 @@
 //! Events as Docker writes them, with the old fields (`status`, `id`, `from`) clients before 1.52 read.
 
+use gantry_model::Timestamp;
 use gantry_model::event::{Event, Subject};
 use gantry_model::image::Origin;
+use gantry_model::reference::Reference;
 use serde_json::{Value, json};
 
 use super::filters::Filters;
-
-/// Keys `docker events --filter` may use.
-pub(crate) const KEYS: &[&str] = &[
-    "config",
-    "container",
-    "daemon",
-    "event",
-    "id",
-    "image",
-    "label",
-    "network",
-    "node",
-    "plugin",
-    "scope",
-    "secret",
-    "service",
-    "type",
-    "volume",
-];
 
 /// As Docker writes it.
 pub(crate) fn shown(event: &Event) -> Value {
@@ -54,50 +37,90 @@ pub(crate) fn is_ours(event: &Event, door: Option<Origin>) -> bool {
     event.subject != Subject::Sandbox && owner
 }
 
-/// Whether it fits the filters.
+/// What a reader is told that was too slow: events between these two numbers are gone. Docker has no such event (there
+/// they are gone without a word); as one of the daemon's it disturbs nobody.
+pub(crate) fn lagged(last_seen: u64, next: u64, at: Timestamp) -> Value {
+    let missed = next.saturating_sub(last_seen).saturating_sub(1);
+    json!({
+        "Type": "daemon",
+        "Action": "lagged",
+        "Actor": {
+            "ID": "",
+            "Attributes": {
+                "last_seen": last_seen.to_string(),
+                "next": next.to_string(),
+                "missed": missed.to_string(),
+            },
+        },
+        "scope": "local",
+        "time": at.seconds(),
+        "timeNano": at.0,
+    })
+}
+
+/// Actions that carry what they are about behind a colon; asked for by these words, values are prefixes.
+const OPEN_ENDED: [&str; 3] = ["health_status", "exec_create", "exec_start"];
+
+/// Kinds of objects that are asked for by a prefix of their id or name. Of some of them nothing ever happens here.
+const OBJECTS: [&str; 9] = [
+    "config",
+    "container",
+    "daemon",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "service",
+    "volume",
+];
+
+/// Whether it fits the filters. Keys nobody knows are passed over, as dockerd does.
 pub(crate) fn fits(event: &Event, filters: &Filters) -> bool {
+    let subject = event.subject.as_str();
     let name = event.attributes.get("name").map_or("", String::as_str);
-    let of = |key: &str, subject: Subject| {
+    let open_ended = OPEN_ENDED.iter().any(|word| {
+        filters
+            .get("event")
+            .is_some_and(|values| values.contains(*word))
+    });
+    let action = filters.any("event", |value| {
+        event.action == value || (open_ended && event.action.starts_with(value))
+    });
+    let object = OBJECTS.iter().all(|key| {
         filters.any(key, |value| {
-            event.subject == subject
-                && (event.id == value
-                    || name == value
-                    || (value.len() > 3 && event.id.starts_with(value)))
+            subject == *key && (event.id.starts_with(value) || name.starts_with(value))
+        })
+    });
+    let image = || {
+        let key = if event.subject == Subject::Image {
+            "name"
+        } else {
+            "image"
+        };
+        let image = event.attributes.get(key).map_or("", String::as_str);
+        filters.any("image", |value| {
+            [event.id.as_str(), image]
+                .iter()
+                .any(|text| *text == value || without_tag(text) == value)
         })
     };
-    let image = filters.any("image", |value| {
-        let images = [
-            event.attributes.get("image").map_or("", String::as_str),
-            name,
-            &event.id,
-        ];
-        images
-            .iter()
-            .any(|image| *image == value || image.split(':').next() == Some(value))
-    });
-    filters.exact("type", event.subject.as_str())
-        && filters.any("event", |value| {
-            event.action == value || event.action.split(':').next() == Some(value)
-        })
+    action
+        && filters.exact("type", subject)
         && filters.exact("scope", "local")
-        && of("container", Subject::Container)
-        && of("network", Subject::Network)
-        && of("volume", Subject::Volume)
-        && of("plugin", Subject::Plugin)
-        && of("daemon", Subject::Daemon)
-        && filters.exact("id", &event.id)
-        && image
+        && object
+        && image()
         && filters.labels(&event.attributes)
-        && ["config", "node", "secret", "service"]
-            .iter()
-            .all(|key| filters.get(key).is_none())
+}
+
+/// `busybox:1` and `docker.io/library/busybox:1` are `busybox`; what is no name stays as it is.
+fn without_tag(image: &str) -> String {
+    Reference::parse(image).map_or_else(|_| image.to_owned(), |name| name.familiar_name())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::query::Query;
-    use gantry_model::Timestamp;
     use std::collections::BTreeMap;
 
     fn event() -> Event {
@@ -147,13 +170,80 @@ mod tests {
             (r#"{"label":["l=v"]}"#, true),
             (r#"{"label":["l=w"]}"#, false),
             (r#"{"network":["web"]}"#, false),
+            (r#"{"container":["we"]}"#, true),
+            (r#"{"volume":["web"]}"#, false),
             (r#"{"service":["x"]}"#, false),
+            (r#"{"scope":["local"]}"#, true),
+            (r#"{"scope":["swarm"]}"#, false),
+            (r#"{"event":["di"]}"#, false),
+            (r#"{"event":["exec_start","di"]}"#, true),
+            (r#"{"nobody":["knows"]}"#, true),
         ] {
             let query = Query::parse(&format!("filters={json}"));
-            let filters = Filters::read(&query, KEYS).unwrap();
+            let filters = Filters::read_any(&query).unwrap();
             assert_eq!(fits(&event(), &filters), expected, "{json}");
         }
         assert!(is_ours(&event(), Some(Origin::Docker)));
         assert!(!is_ours(&event(), Some(Origin::Cri)));
+    }
+
+    #[test]
+    fn actions_with_a_tail_are_asked_for_by_their_head() {
+        let mut event = event();
+        for (action, json, expected) in [
+            ("exec_create: sh -c a", r#"{"event":["exec_create"]}"#, true),
+            (
+                "exec_create: sh -c a",
+                r#"{"event":["exec_create: sh -c a"]}"#,
+                true,
+            ),
+            ("exec_create: sh -c a", r#"{"event":["exec_start"]}"#, false),
+            ("exec_create: sh", r#"{"event":["exec_c"]}"#, false),
+            (
+                "health_status: healthy",
+                r#"{"event":["health_status"]}"#,
+                true,
+            ),
+            (
+                "health_status: healthy",
+                r#"{"event":["health_status: unhealthy"]}"#,
+                false,
+            ),
+        ] {
+            event.action = action.into();
+            let query = Query::parse(&format!("filters={json}"));
+            let filters = Filters::read_any(&query).unwrap();
+            assert_eq!(fits(&event, &filters), expected, "{action} {json}");
+        }
+    }
+
+    #[test]
+    fn images_are_asked_for_with_and_without_a_tag() {
+        let mut event = event();
+        event.subject = Subject::Image;
+        event.id = "sha256:ab".into();
+        event.attributes =
+            BTreeMap::from([("name".to_owned(), "docker.io/library/busybox:1".to_owned())]);
+        for (value, expected) in [
+            ("busybox", true),
+            ("docker.io/library/busybox:1", true),
+            ("sha256:ab", true),
+            ("busy", false),
+        ] {
+            let query = Query::parse(&format!("filters={{\"image\":[\"{value}\"]}}"));
+            let filters = Filters::read_any(&query).unwrap();
+            assert_eq!(fits(&event, &filters), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_how_much_is_gone() {
+        let line = lagged(7, 12, Timestamp(1_000_000_000));
+        assert_eq!(
+            (&line["Type"], &line["Action"]),
+            (&json!("daemon"), &json!("lagged"))
+        );
+        assert_eq!(line["Actor"]["Attributes"]["missed"], "4");
+        assert_eq!(line["time"], 1);
     }
 }

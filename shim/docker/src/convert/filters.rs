@@ -26,6 +26,18 @@ impl Filters {
     /// # Errors
     /// 400 naming what is wrong.
     pub(crate) fn read(query: &Query, known: &[&str]) -> Result<Self, Failure> {
+        let filters = Self::read_any(query)?;
+        match filters.0.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(Failure::bad_request(format!("invalid filter '{key}'"))),
+            None => Ok(filters),
+        }
+    }
+
+    /// Reads them, whatever their keys.
+    ///
+    /// # Errors
+    /// 400 for what is no set of filters.
+    pub(crate) fn read_any(query: &Query) -> Result<Self, Failure> {
         let Some(text) = query.text("filters") else {
             return Ok(Self::default());
         };
@@ -33,9 +45,6 @@ impl Filters {
             .map_err(|error| Failure::bad_request(format!("invalid filter: {error}")))?;
         let mut filters = BTreeMap::new();
         for (key, values) in raw {
-            if !known.contains(&key.as_str()) {
-                return Err(Failure::bad_request(format!("invalid filter '{key}'")));
-            }
             let values = match values {
                 Values::Set(set) => set
                     .into_iter()

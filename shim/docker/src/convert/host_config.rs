@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::body::{HostConfig, says_nothing};
+use super::restart;
 use crate::response::Failure;
 
 /// Honoured, or without effect on a container (`ContainerIDFile` is the client's own, `ConsoleSize` is followed by a
@@ -70,6 +71,12 @@ fn not_served(option: &str, value: &str) -> Failure {
 /// # Errors
 /// 501 naming the option, 400 for a value nobody knows.
 pub(crate) fn check(raw: &Value, config: &HostConfig) -> Result<(), Failure> {
+    if config.auto_remove && !matches!(config.restart_policy.name.as_str(), "" | "no") {
+        return Err(Failure::bad_request(
+            "can't create 'AutoRemove' container with restart policy",
+        ));
+    }
+    restart::spec(&config.restart_policy).map_err(Failure::bad_request)?;
     for (option, value) in raw.as_object().into_iter().flatten() {
         let default = match option.as_str() {
             "MemorySwappiness" => value.as_i64() == Some(-1),
@@ -80,8 +87,7 @@ pub(crate) fn check(raw: &Value, config: &HostConfig) -> Result<(), Failure> {
             return Err(not_served(option, &value.to_string()));
         }
     }
-    let words: [(&str, &str, &[&str]); 6] = [
-        ("RestartPolicy", &config.restart_policy.name, &["", "no"]),
+    let words: [(&str, &str, &[&str]); 5] = [
         ("CgroupnsMode", &config.cgroupns_mode, &["", "private"]),
         (
             "IpcMode",
@@ -133,7 +139,7 @@ pub(crate) fn echo(raw: &Value, config: &HostConfig) -> Value {
     set("MemorySwappiness", Value::Null);
     set(
         "RestartPolicy",
-        json!({ "Name": "no", "MaximumRetryCount": 0 }),
+        restart::shown(restart::spec(&config.restart_policy).unwrap_or_default()),
     );
     if config.shm_size == 0 {
         set("ShmSize", json!(64 << 20));
@@ -196,10 +202,6 @@ mod tests {
             (json!({"BlkioWeight": 10}), "BlkioWeight"),
             (json!({"OomKillDisable": true}), "OomKillDisable"),
             (json!({"MemorySwappiness": 0.5}), "MemorySwappiness"),
-            (
-                json!({"RestartPolicy": {"Name": "always"}}),
-                "RestartPolicy",
-            ),
             (json!({"PidMode": "container:x"}), "PidMode"),
             (json!({"CgroupnsMode": "host"}), "CgroupnsMode"),
             (json!({"SomethingNew": "x"}), "SomethingNew"),
@@ -207,6 +209,25 @@ mod tests {
             let failure = checked(raw).unwrap_err();
             assert_eq!(failure.status.as_u16(), 501, "{name}");
             assert!(failure.message.contains(name), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn restart_policies_are_checked_in_dockers_order() {
+        checked(json!({"RestartPolicy": {"Name": "always"}})).unwrap();
+        for (raw, text) in [
+            (
+                json!({"RestartPolicy": {"Name": "x"}}),
+                "unknown policy 'x'",
+            ),
+            (
+                json!({"RestartPolicy": {"Name": "x"}, "AutoRemove": true}),
+                "can't create 'AutoRemove' container with restart policy",
+            ),
+        ] {
+            let failure = checked(raw).unwrap_err();
+            assert_eq!(failure.status.as_u16(), 400);
+            assert!(failure.message.contains(text), "{}", failure.message);
         }
     }
 

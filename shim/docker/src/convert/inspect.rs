@@ -2,12 +2,13 @@
 
 use gantry_engine::Engine;
 use gantry_model::container::Container;
+use gantry_model::policy::Health;
 use gantry_model::state::State;
 use gantry_model::{ExecId, Timestamp};
 use serde_json::{Value, json};
 
 use super::door_data::DoorData;
-use super::{mounts, network_settings, status_text};
+use super::{health, mounts, network_settings, status_text};
 use crate::version::ApiVersion;
 
 /// All of it.
@@ -16,6 +17,7 @@ pub(crate) fn container(
     container: &Container,
     version: ApiVersion,
     execs: &[ExecId],
+    health: &Health,
 ) -> Value {
     let data = DoorData::of(container);
     let mut config = data.config.clone();
@@ -30,14 +32,14 @@ pub(crate) fn container(
         "Created": container.created_at.rfc3339(),
         "Path": data.path,
         "Args": data.args,
-        "State": state(container),
+        "State": state(container, health),
         "Image": container.image.digest,
         "ResolvConfPath": container.resolv_path,
         "HostnamePath": container.hostname_path,
         "HostsPath": container.hosts_path,
         "LogPath": container.log_path,
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": container.restart.count,
         "Driver": container.snapshotter,
         "Platform": "linux",
         "MountLabel": "",
@@ -56,7 +58,7 @@ pub(crate) fn container(
     shown
 }
 
-fn state(container: &Container) -> Value {
+fn state(container: &Container, health: &Health) -> Value {
     let run = container.run.as_ref();
     let exit = container.exit();
     let live = container.state.is_live();
@@ -64,11 +66,11 @@ fn state(container: &Container) -> Value {
         State::Unknown => "the container's supervisor does not answer",
         _ => run.map_or("", |run| &run.error),
     };
-    json!({
-        "Status": status_text::word(container.state),
-        "Running": live,
+    let mut shown = json!({
+        "Status": status_text::word(container),
+        "Running": status_text::runs(container),
         "Paused": container.state == State::Paused,
-        "Restarting": false,
+        "Restarting": status_text::restarting(container),
         "OOMKilled": exit.is_some_and(|exit| exit.oom),
         "Dead": false,
         "Pid": run.filter(|_| live).map_or(0, |run| run.pid),
@@ -76,5 +78,9 @@ fn state(container: &Container) -> Value {
         "Error": error,
         "StartedAt": run.map_or(Timestamp(0), |run| run.started_at).rfc3339(),
         "FinishedAt": exit.map_or(Timestamp(0), |exit| exit.at).rfc3339(),
-    })
+    });
+    if let Some(health) = health::state(health) {
+        shown["Health"] = health;
+    }
+    shown
 }

@@ -13,7 +13,7 @@ const MIN_MEMORY: i64 = 6 << 20;
 /// # Errors
 /// 400 in Docker's words.
 pub(crate) fn resources(config: &HostConfig, cpus: usize) -> Result<Resources, Failure> {
-    check(config, cpus).map_err(Failure::bad_request)?;
+    check(config, cpus, false).map_err(Failure::bad_request)?;
     let positive = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
     Ok(Resources {
         memory: config.memory,
@@ -42,12 +42,20 @@ pub(crate) fn resources(config: &HostConfig, cpus: usize) -> Result<Resources, F
     })
 }
 
-fn check(config: &HostConfig, cpus: usize) -> Result<(), String> {
+/// Checks an update's limits by themselves.
+///
+/// # Errors
+/// Docker's words.
+pub(crate) fn check_update(config: &HostConfig, cpus: usize) -> Result<(), String> {
+    check(config, cpus, true)
+}
+
+fn check(config: &HostConfig, cpus: usize, update: bool) -> Result<(), String> {
     let memory = config.memory;
     if memory < 0 || (memory > 0 && memory < MIN_MEMORY) {
         return Err("Minimum memory limit allowed is 6MB".into());
     }
-    if config.memory_swap > 0 && memory == 0 {
+    if config.memory_swap > 0 && memory == 0 && !update {
         return Err(
             "You should always set the Memory limit when using Memoryswap limit, see usage".into(),
         );
@@ -75,10 +83,12 @@ fn check(config: &HostConfig, cpus: usize) -> Result<(), String> {
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         ));
     }
-    if config.nano_cpus > 0 && (config.cpu_period != 0 || config.cpu_quota != 0) {
-        return Err(
-            "Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set".into(),
-        );
+    for (option, number) in [("Period", config.cpu_period), ("Quota", config.cpu_quota)] {
+        if config.nano_cpus > 0 && number > 0 {
+            return Err(format!(
+                "Conflicting options: Nano CPUs and CPU {option} cannot both be set"
+            ));
+        }
     }
     if config.cpu_shares < 0 {
         return Err(format!(

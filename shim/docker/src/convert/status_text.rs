@@ -1,26 +1,63 @@
-//! `Up 3 seconds`, `Exited (0) 5 minutes ago`: the texts of the container list.
+//! `Up 3 seconds`, `Exited (0) 5 minutes ago`: the texts of the container list, and Docker's view of a state.
 
 use gantry_model::Timestamp;
 use gantry_model::container::Container;
+use gantry_model::policy::HealthStatus;
 use gantry_model::state::State;
 
+/// Whether it waits for its next start by policy, or is being started by it.
+pub(crate) fn restarting(container: &Container) -> bool {
+    let being_started = container.restart.count > 0
+        && container.run.as_ref().is_some_and(|run| {
+            run.exit.is_none() && run.started_at == Timestamp(0) && run.error.is_empty()
+        });
+    matches!(container.state, State::Created | State::Exited)
+        && (container.restart.due.is_some() || being_started)
+}
+
+/// Whether Docker says that it runs: it does so of one that is about to be started again too.
+pub(crate) fn runs(container: &Container) -> bool {
+    container.state.is_live() || restarting(container)
+}
+
 /// Docker's word for a state. It has none for a supervisor that does not answer; such a container runs.
-pub(crate) fn word(state: State) -> &'static str {
-    match state {
+pub(crate) fn word(container: &Container) -> &'static str {
+    match container.state {
+        _ if restarting(container) => "restarting",
         State::Unknown => "running",
         other => other.as_str(),
     }
 }
 
+/// What dockerd answers to what cannot be done while it waits for its next start.
+pub(crate) fn is_restarting(container: &Container) -> String {
+    format!(
+        "Container {} is restarting, wait until the container is running",
+        container.id
+    )
+}
+
 /// The status text.
-pub(crate) fn status(container: &Container, now: Timestamp) -> String {
+pub(crate) fn status(container: &Container, health: HealthStatus, now: Timestamp) -> String {
     let started = container
         .run
         .as_ref()
         .map_or(Timestamp(0), |run| run.started_at);
+    let probed = match health {
+        HealthStatus::None => "",
+        HealthStatus::Starting => " (health: starting)",
+        HealthStatus::Healthy => " (healthy)",
+        HealthStatus::Unhealthy => " (unhealthy)",
+    };
+    if restarting(container) {
+        let (code, at) = container
+            .exit()
+            .map_or((0, now), |exit| (exit.code, exit.at));
+        return format!("Restarting ({code}) {} ago", age(at, now));
+    }
     match container.state {
         State::Created => "Created".to_owned(),
-        State::Running => format!("Up {}", age(started, now)),
+        State::Running => format!("Up {}{probed}", age(started, now)),
         State::Paused => format!("Up {} (Paused)", age(started, now)),
         State::Unknown => format!("Up {} (supervisor does not answer)", age(started, now)),
         State::Removing => "Removal In Progress".to_owned(),
@@ -57,7 +94,79 @@ fn human(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::human;
+    use super::*;
+    use gantry_model::container::Run;
+    use gantry_model::supervisor::Exit;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn ended(code: i32) -> Container {
+        let mut container = super::super::testing::container();
+        container.state = State::Exited;
+        container.run = Some(Run {
+            number: 1,
+            sandbox: gantry_model::SandboxId::parse(&"d".repeat(64)).unwrap(),
+            pid: 0,
+            started_at: Timestamp(SECOND),
+            exit: Some(Exit {
+                code,
+                at: Timestamp(2 * SECOND),
+                ..Exit::default()
+            }),
+            error: String::new(),
+            stopped_by_user: false,
+        });
+        container
+    }
+
+    #[test]
+    fn one_that_waits_for_its_restart_runs_to_docker() {
+        let now = Timestamp(5 * SECOND);
+        let mut container = ended(3);
+        assert_eq!(
+            status(&container, HealthStatus::None, now),
+            "Exited (3) 3 seconds ago"
+        );
+        assert!(!runs(&container));
+        container.restart.due = Some(Timestamp(9 * SECOND));
+        assert_eq!(
+            status(&container, HealthStatus::Unhealthy, now),
+            "Restarting (3) 3 seconds ago"
+        );
+        assert_eq!(word(&container), "restarting");
+        assert!(runs(&container));
+        // Its next run is being made.
+        container.restart.due = None;
+        container.restart.count = 1;
+        let run = container.run.as_mut().unwrap();
+        (run.exit, run.started_at) = (None, Timestamp(0));
+        assert_eq!(word(&container), "restarting");
+        container.run.as_mut().unwrap().error = "no".into();
+        assert_eq!(word(&container), "exited");
+        container.state = State::Removing;
+        container.restart.due = Some(now);
+        assert_eq!(word(&container), "removing");
+    }
+
+    #[test]
+    fn health_is_told_while_it_runs() {
+        let now = Timestamp(4 * SECOND);
+        let mut container = ended(0);
+        container.state = State::Running;
+        for (health, text) in [
+            (HealthStatus::None, "Up 3 seconds"),
+            (HealthStatus::Starting, "Up 3 seconds (health: starting)"),
+            (HealthStatus::Healthy, "Up 3 seconds (healthy)"),
+            (HealthStatus::Unhealthy, "Up 3 seconds (unhealthy)"),
+        ] {
+            assert_eq!(status(&container, health, now), text);
+        }
+        container.state = State::Paused;
+        assert_eq!(
+            status(&container, HealthStatus::Healthy, now),
+            "Up 3 seconds (Paused)"
+        );
+    }
 
     #[test]
     fn spans_as_people_say_them() {

@@ -38,7 +38,7 @@ pub(super) const TABLE: &[(&str, &str, Target)] = &[
         "/containers/{}/json",
         serve!(containers::inspect::inspect),
     ),
-    ("GET", "/containers/{}/top", NotYet),
+    ("GET", "/containers/{}/top", serve!(containers::top::top)),
     ("GET", "/containers/{}/logs", serve!(containers::logs::logs)),
     ("GET", "/containers/{}/changes", NotYet),
     ("GET", "/containers/{}/export", NotYet),
@@ -72,8 +72,16 @@ pub(super) const TABLE: &[(&str, &str, Target)] = &[
         "/containers/{}/kill",
         serve!(containers::kill::kill),
     ),
-    ("POST", "/containers/{}/update", NotYet),
-    ("POST", "/containers/{}/rename", NotYet),
+    (
+        "POST",
+        "/containers/{}/update",
+        serve!(containers::update::update),
+    ),
+    (
+        "POST",
+        "/containers/{}/rename",
+        serve!(containers::rename::rename),
+    ),
     (
         "POST",
         "/containers/{}/pause",

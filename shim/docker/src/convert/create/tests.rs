@@ -142,9 +142,9 @@ fn what_is_wrong_is_named() {
             "no command specified",
         ),
         (
-            base(json!({"Healthcheck": {"Test": ["CMD", "x"]}})),
-            501,
-            "Healthcheck",
+            base(json!({"Healthcheck": {"Test": ["CMD", "x"], "Timeout": 1}})),
+            400,
+            "Timeout in Healthcheck",
         ),
         (
             base(json!({"HostConfig": {"LogConfig": {"Type": "syslog"}}})),
@@ -162,9 +162,9 @@ fn what_is_wrong_is_named() {
             "invalid JSON",
         ),
         (
-            base(json!({"HostConfig": {"RestartPolicy": {"Name": "always"}}})),
-            501,
-            "RestartPolicy",
+            base(json!({"HostConfig": {"RestartPolicy": {"Name": "maybe"}}})),
+            400,
+            "unknown policy 'maybe'",
         ),
     ] {
         let failure = convert(raw.clone()).unwrap_err();
@@ -194,5 +194,27 @@ fn log_options() {
             .status
             .as_u16(),
         501
+    );
+}
+
+#[test]
+fn policies_come_through() {
+    let (spec, data) = convert(json!({
+        "Image": "busybox", "Shell": ["/bin/ash", "-c"],
+        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 2_000_000_000_i64, "Retries": 2},
+        "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}},
+    }))
+    .unwrap();
+    assert_eq!(spec.restart.max_retries, 3);
+    let health = spec.health.unwrap();
+    assert_eq!(health.command, ["/bin/ash", "-c", "true"]);
+    assert_eq!((health.interval, health.retries), (2_000_000_000, 2));
+    assert_eq!(
+        data.config["Healthcheck"],
+        json!({"Test": ["CMD-SHELL", "true"], "Interval": 2_000_000_000_i64, "Retries": 2})
+    );
+    assert_eq!(
+        data.host_config["RestartPolicy"],
+        json!({"Name": "on-failure", "MaximumRetryCount": 3})
     );
 }
