@@ -34,10 +34,7 @@ impl CompressJob {
         let mut gz = GzBuilder::new()
             .extra(identity.to_extra())
             .write(out, Compression::fast());
-        io::copy(
-            &mut BufReader::with_capacity(64 << 10, &self.from),
-            &mut gz,
-        )?;
+        io::copy(&mut BufReader::with_capacity(64 << 10, &self.from), &mut gz)?;
         gz.finish()?.flush()?;
         gantry_fault::point("logs.compress.before-sync").map_err(io::Error::other)?;
         self.to.sync_data()

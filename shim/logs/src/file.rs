@@ -75,12 +75,7 @@ impl LogFile {
         (written, Ok(()))
     }
 
-    fn fail(
-        &mut self,
-        bytes: &[u8],
-        written: usize,
-        error: io::Error,
-    ) -> (usize, io::Result<()>) {
+    fn fail(&mut self, bytes: &[u8], written: usize, error: io::Error) -> (usize, io::Result<()>) {
         let whole = bytes[..written]
             .iter()
             .rposition(|b| *b == b'\n')

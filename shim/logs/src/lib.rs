@@ -13,6 +13,8 @@ mod file;
 pub mod format;
 pub mod reader;
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod testing;
 pub mod writer;
 

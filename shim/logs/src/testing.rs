@@ -1,4 +1,4 @@
-//! A log's place for one test; it goes with the test.
+//! A log's place for one test, and numbers that look random and come again.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ pub(crate) struct Place {
     _folder: tempfile::TempDir,
 }
 
-/// A new place with nothing in it.
+/// A new place with nothing in it; it goes with the test.
 pub(crate) fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
     Place {
@@ -29,5 +29,26 @@ impl Deref for Place {
 impl AsRef<Path> for Place {
     fn as_ref(&self) -> &Path {
         &self.path
+    }
+}
+
+/// xorshift64*: a test says its seed when it fails, and runs the same again with it.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(number).unwrap() % limit
+    }
+
+    pub(crate) fn one_in(&mut self, limit: usize) -> bool {
+        self.below(limit) == 0
     }
 }

@@ -58,7 +58,7 @@ struct Line {
     begun: Option<i64>,
     /// The last piece in the file is waiting for the rest of its line.
     open: bool,
-    /// What ends such a line is in `out`.
+    /// What ends the line is in `out`.
     closing: bool,
     /// A piece was lost, and what is left of the line goes with it.
     skip: bool,
@@ -193,7 +193,6 @@ impl LogWriter {
         }
         if first && line.open && !line.closing {
             // Its end was lost; without one the next line would be read as its end.
-            line.closing = true;
             self.put_piece(time, stream, b"", true, false);
         }
         self.put_piece(time, stream, text, ended, true);
@@ -201,6 +200,7 @@ impl LogWriter {
 
     fn put_piece(&mut self, time: i64, stream: Stream, text: &[u8], ended: bool, counts: bool) {
         format::write(&mut self.out, self.format, time, stream, text, ended);
+        self.lines[stream as usize].closing |= ended;
         self.pieces.push(Piece {
             end: self.out.len(),
             stream,
@@ -267,7 +267,7 @@ impl LogWriter {
         }
         for piece in self.pieces.drain(..) {
             let line = &mut self.lines[piece.stream as usize];
-            line.closing &= piece.counts;
+            line.closing = false;
             if note + piece.end <= written {
                 line.open = !piece.ended;
             } else if piece.counts {
@@ -311,6 +311,12 @@ impl LogWriter {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// Lets the disk be full after so many bytes.
+    #[cfg(test)]
+    pub(crate) fn pretend_room(&mut self, room: &std::rc::Rc<std::cell::Cell<usize>>) {
+        self.file.room = Some(room.clone());
     }
 
     #[cfg(not(test))]

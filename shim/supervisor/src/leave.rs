@@ -43,6 +43,7 @@ impl Supervisor {
 
     /// Removes what is ours on disk and answers; root mounts, namespaces and ports go with the process.
     pub(crate) fn leave(&mut self) {
+        gantry_fault::pass("supervisor.leave.before-cgroups");
         if let Some(init) = self.pod_init.take() {
             init.end();
         }
@@ -53,7 +54,9 @@ impl Supervisor {
             }
         }
         self.tasks.clear();
+        gantry_fault::pass("supervisor.leave.after-cgroups");
         self.leave_own_group();
+        gantry_fault::pass("supervisor.leave.after-own-cgroup");
         if !self.state.netns_link.is_empty() {
             // Gone already is as good.
             let _ = std::fs::remove_file(&self.state.netns_link);
@@ -61,6 +64,7 @@ impl Supervisor {
         if let Err(e) = std::fs::remove_dir_all(&self.folder) {
             say(format!("remove {}: {e}", self.folder.display()));
         }
+        gantry_fault::pass("supervisor.leave.after-folder");
         for to in self.ending.take().unwrap_or_default() {
             self.answer(to, Ok(Nothing {}));
         }
@@ -70,9 +74,11 @@ impl Supervisor {
     pub(crate) fn move_to_own_group(&mut self) {
         self.must_move = false;
         let Some(own) = &self.own else { return };
+        gantry_fault::pass("supervisor.own-cgroup.before-move");
         if let Err(e) = own.create().and_then(|()| own.attach_self()) {
             say(format!("move to cgroup {}: {e}", own.path()));
         }
+        gantry_fault::pass("supervisor.own-cgroup.after-move");
     }
 
     /// A cgroup with a process in it cannot be removed: step up, then remove it.

@@ -95,7 +95,11 @@ impl LogWriter {
         remove_if_there(&self.unfinished())?;
         let there = list(&self.path)?;
         for aside in &there {
-            let twice = aside.gz && there.contains(&Aside { gz: false, ..*aside });
+            let twice = aside.gz
+                && there.contains(&Aside {
+                    gz: false,
+                    ..*aside
+                });
             if twice {
                 remove_if_there(&aside.path(&self.path))?;
             }
