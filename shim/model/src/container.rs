@@ -217,7 +217,10 @@ pub struct DnsConfig {
 
 /// Where output goes, before paths are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(
+    from = "crate::written::WrittenLogSpec",
+    into = "crate::written::WrittenLogSpec"
+)]
 pub enum LogSpec {
     /// json-file in the container's own folder.
     #[default]
@@ -229,7 +232,6 @@ pub enum LogSpec {
         /// Files kept.
         max_files: u32,
         /// Compress rotated files.
-        #[serde(default)]
         compress: bool,
     },
     /// Docker's `local` driver.

@@ -89,6 +89,9 @@ pub struct ImageConfig {
     /// Signal that stops it: `SIGTERM`, `15`.
     #[serde(default)]
     pub stop_signal: String,
+    /// What `CMD-SHELL` of a health check is given to; empty: `/bin/sh -c`.
+    #[serde(default)]
+    pub shell: Vec<String>,
     /// Health check as raw JSON text, empty if none.
     #[serde(default)]
     pub healthcheck: String,

@@ -24,6 +24,7 @@ pub mod state;
 pub mod supervisor;
 pub mod time;
 pub mod volume;
+mod written;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{ContainerId, EndpointId, ExecId, NetworkId, OperationId, SandboxId};

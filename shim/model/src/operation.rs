@@ -38,7 +38,8 @@ pub enum OperationKind {
     PauseContainer,
     /// Limits of a container are changed.
     UpdateContainer,
-    /// Anything else that calls a driver (collection, exec, attach…).
+    /// Anything else that calls a driver (collection, exec, attach…), or a kind that a newer release knows.
+    #[serde(other)]
     Other,
 }
 

@@ -63,7 +63,10 @@ pub struct SandboxLaunch {
 
 /// How a container's output is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "format")]
+#[serde(
+    from = "crate::written::WrittenLogSink",
+    into = "crate::written::WrittenLogSink"
+)]
 pub enum LogSink {
     /// Nothing is written; attached clients still see the output.
     None,
@@ -81,7 +84,6 @@ pub enum LogSink {
         /// How many files are kept, the current one included.
         max_files: u32,
         /// Rotated files are compressed with gzip, beside the writing.
-        #[serde(default)]
         compress: bool,
     },
     /// Docker's `local`: Gantry's own compact records, rotated.
@@ -93,7 +95,6 @@ pub enum LogSink {
         /// As above.
         max_files: u32,
         /// As above.
-        #[serde(default)]
         compress: bool,
     },
 }
