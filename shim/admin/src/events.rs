@@ -1,9 +1,7 @@
 //! `GET /v1/events[?since=SEQUENCE][&after=NANOSECONDS][&follow=false]`: events as JSON lines, in order.
 //!
-//! The stream ends when the engine does, or when this reader was so slow that events were dropped for it: it then asks
-//! again with `since` set to the last sequence number it saw.
-
-use std::sync::Arc;
+//! A reader that is so slow, or comes so late, that events it has not seen are not kept any more gets a line
+//! `{"lagged":{"last_seen":N,"next":M}}` in their place, and then what is still kept. The stream ends with the engine.
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -12,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use gantry_engine::EventStream;
+use gantry_engine::{EventStream, NextEvent};
 use gantry_model::Error;
 use gantry_model::event::Event;
 use serde::Deserialize;
@@ -22,9 +20,8 @@ use crate::answer::Failed;
 
 #[derive(Deserialize)]
 pub(crate) struct Wanted {
-    /// Only events after this sequence number.
-    #[serde(default)]
-    since: u64,
+    /// Only events after this sequence number; the reader is told when some of them are not kept any more.
+    since: Option<u64>,
     /// Only events after this moment, in nanoseconds since 1970.
     #[serde(default)]
     after: i64,
@@ -39,7 +36,7 @@ fn yes() -> bool {
 
 impl Wanted {
     fn matches(&self, event: &Event) -> bool {
-        event.sequence > self.since && event.at.0 > self.after
+        event.sequence > self.since.unwrap_or(0) && event.at.0 > self.after
     }
 }
 
@@ -48,32 +45,40 @@ pub(crate) async fn stream(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Failed> {
     let Query(wanted) = wanted.map_err(|e| Error::invalid(e.body_text()))?;
-    let lines = stream::unfold(
-        (door.engine.events(), wanted),
-        async |(mut events, wanted)| {
-            let event = next(&mut events, &wanted).await?;
-            Some((line(&event), (events, wanted)))
-        },
-    );
+    let events = match wanted.since {
+        Some(sequence) => door.engine.events_after(sequence),
+        None => door.engine.events(),
+    };
+    let lines = stream::unfold((events, wanted), async |(mut events, wanted)| {
+        let next = next(&mut events, &wanted).await?;
+        Some((line(&next), (events, wanted)))
+    });
     let headers = [(CONTENT_TYPE, "application/x-ndjson")];
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
-async fn next(events: &mut EventStream, wanted: &Wanted) -> Option<Arc<Event>> {
+async fn next(events: &mut EventStream, wanted: &Wanted) -> Option<NextEvent> {
     loop {
-        let event = if wanted.follow {
+        let next = if wanted.follow {
             events.next().await
         } else {
             events.next_past()
         }?;
-        if wanted.matches(&event) {
-            return Some(event);
+        match &next {
+            NextEvent::Event(event) if !wanted.matches(event) => {}
+            _ => return Some(next),
         }
     }
 }
 
-fn line(event: &Event) -> Result<Bytes, serde_json::Error> {
-    let mut line = serde_json::to_vec(event)?;
+fn line(next: &NextEvent) -> Result<Bytes, serde_json::Error> {
+    let mut line = match next {
+        NextEvent::Event(event) => serde_json::to_vec(event.as_ref())?,
+        NextEvent::Lagged { last_seen, next } => {
+            let lagged = serde_json::json!({ "last_seen": last_seen, "next": next });
+            serde_json::to_vec(&serde_json::json!({ "lagged": lagged }))?
+        }
+    };
     line.push(b'\n');
     Ok(line.into())
 }
@@ -81,6 +86,7 @@ fn line(event: &Event) -> Result<Bytes, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::{Wanted, line};
+    use gantry_engine::NextEvent;
     use gantry_model::Timestamp;
     use gantry_model::event::{Event, Subject};
 
@@ -99,7 +105,7 @@ mod tests {
     #[test]
     fn both_limits_must_be_passed() {
         let wanted = Wanted {
-            since: 5,
+            since: Some(5),
             after: 100,
             follow: true,
         };
@@ -110,8 +116,15 @@ mod tests {
 
     #[test]
     fn one_event_is_one_line() {
-        let bytes = line(&event(1, 1)).unwrap();
+        let bytes = line(&NextEvent::Event(event(1, 1).into())).unwrap();
         assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1);
         assert!(bytes.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn what_was_missed_is_a_line_of_its_own() {
+        let (last_seen, next) = (3, 9);
+        let bytes = line(&NextEvent::Lagged { last_seen, next }).unwrap();
+        assert_eq!(&bytes[..], b"{\"lagged\":{\"last_seen\":3,\"next\":9}}\n");
     }
 }

@@ -1,5 +1,5 @@
 //! The admin door: what the `gantry` tool asks of its daemon, as HTTP/1 and JSON on `gantry.sock`. It shows what is
-//! there; the one thing it changes is how much is logged.
+//! there; what it changes is how much is logged, an operation that is to stop, and a plugin's quarantine.
 //!
 //! Only one user may talk to it, root unless the daemon says otherwise: the socket's mode keeps others out, and the
 //! peer's credentials are checked for the case that somebody changed the mode.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::duration;
+use crate::since::{self, Since};
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -59,13 +60,19 @@ pub(crate) enum Command {
     /// Look after plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// List the changes in progress
-    Ops,
+    /// List the changes in progress: what each waits for, since when; `ops cancel ID` stops one
+    #[command(args_conflicts_with_subcommands = true)]
+    Ops {
+        /// What to do with one.
+        #[command(subcommand)]
+        command: Option<OpsCommand>,
+    },
     /// Print events as they happen, after those that are kept
     Events {
-        /// Only those of the last so-and-so long: 10m, 2h
-        #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
-        since: Option<Duration>,
+        /// Only those after this one's number (1234), of the last so-and-so long (10m, 2h), or after a moment in UTC
+        /// (2026-02-28T12:00:00Z)
+        #[arg(long, value_parser = since::parse, value_name = "NUMBER|DURATION|TIME")]
+        since: Option<Since>,
         /// Print those that are kept and stop
         #[arg(long)]
         no_follow: bool,
@@ -81,8 +88,49 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// List what is loaded, from which file, with version and capabilities
+    /// List what is loaded, from which file, how it is and which calls it has not answered
     List,
+    /// Lift a plugin's quarantine: its crashes are forgotten
+    Release {
+        /// The plugin, as KIND/NAME: volume/local, network/bridge, snapshotter/overlay
+        #[arg(value_parser = label, value_name = "KIND/NAME")]
+        plugin: (String, String),
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OpsCommand {
+    /// Stop an operation: its caller is told so, and what it had done is undone
+    Cancel {
+        /// Its id, or the beginning of it
+        #[arg(value_parser = id, value_name = "ID")]
+        id: String,
+    },
+}
+
+/// `kind/name`, of letters that need no quoting in a path.
+fn label(text: &str) -> Result<(String, String), String> {
+    let good = |part: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(fits)
+    };
+    match text.split_once('/') {
+        Some((kind, name)) if good(kind) && good(name) => Ok((kind.to_owned(), name.to_owned())),
+        _ => Err(format!(
+            "{text:?} is no plugin; write KIND/NAME as `gantry plugin list` shows them"
+        )),
+    }
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(hex) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is no id of an operation; `gantry ops` shows them"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +173,21 @@ mod tests {
                 panic!("another command");
             };
             assert_eq!(timeout, Duration::from_secs(90));
+        }
+    }
+
+    #[test]
+    fn operations_are_listed_or_one_is_cancelled() {
+        let parse = |line: &[&str]| Args::try_parse_from(line);
+        assert!(parse(&["gantry", "ops", "--json"]).is_ok());
+        assert!(parse(&["gantry", "ops", "cancel", "0a1b"]).is_ok());
+        for wrong in [
+            &["gantry", "ops", "cancel"][..],
+            &["gantry", "ops", "cancel", "../x"],
+            &["gantry", "plugin", "release", "local"],
+            &["gantry", "plugin", "release", "volume/.."],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 

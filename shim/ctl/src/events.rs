@@ -1,7 +1,6 @@
 //! `gantry events`: what happened and happens.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use gantry_model::Timestamp;
 use http_body_util::BodyExt;
@@ -12,6 +11,7 @@ use crate::age::now;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
+use crate::since::Since;
 use crate::table::printable;
 
 /// Bytes of one event; one that is longer is no event.
@@ -27,26 +27,38 @@ struct Event {
     action: String,
     id: String,
     attributes: BTreeMap<String, String>,
+    /// In the place of events that are not kept any more.
+    lagged: Option<Lagged>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Lagged {
+    last_seen: u64,
+    next: u64,
 }
 
 pub(crate) async fn run(
     client: &Client,
     output: &Output,
-    since: Option<Duration>,
+    since: Option<Since>,
     follow: bool,
 ) -> Result<(), Failure> {
-    let after = since.map_or(0, |since| {
-        now().saturating_sub(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-    });
-    let mut last = 0;
+    let (mut last, after) = match since {
+        None => (None, 0),
+        Some(Since::Sequence(sequence)) => (Some(sequence), 0),
+        Some(Since::Moment(moment)) => (None, moment),
+        Some(Since::Ago(ago)) => (None, now().saturating_sub(ago)),
+    };
     loop {
-        let path = format!("/v1/events?since={last}&after={after}&follow={follow}");
+        let from = last.map_or(String::new(), |last| format!("&since={last}"));
+        let path = format!("/v1/events?after={after}&follow={follow}{from}");
         let body = client.stream(&path).await?;
         let seen = print(body, output, last).await?;
         if !follow {
             return Ok(());
         }
-        // Cut off for being slow, or the daemon went: asking again tells which.
+        // The daemon went: asking again tells, and goes on where another one is there already.
         if seen == last {
             return Err(Failure::Failed(
                 "gantryd ended the stream of events".to_owned(),
@@ -57,7 +69,11 @@ pub(crate) async fn run(
 }
 
 /// Prints until the stream ends; answers the last sequence number seen.
-async fn print(mut body: Incoming, output: &Output, mut last: u64) -> Result<u64, Failure> {
+async fn print(
+    mut body: Incoming,
+    output: &Output,
+    mut last: Option<u64>,
+) -> Result<Option<u64>, Failure> {
     let mut pending = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -71,7 +87,9 @@ async fn print(mut body: Incoming, output: &Output, mut last: u64) -> Result<u64
             let line: Vec<u8> = pending.drain(..=end).collect();
             let event: Event = serde_json::from_slice(&line)
                 .map_err(|e| Failure::Failed(format!("read an event: {e}")))?;
-            last = event.sequence;
+            if event.lagged.is_none() {
+                last = Some(event.sequence);
+            }
             if output.json {
                 output.answer(&line)?;
             } else {
@@ -86,6 +104,11 @@ async fn print(mut body: Incoming, output: &Output, mut last: u64) -> Result<u64
 }
 
 fn show(event: &Event, colour: bool) -> String {
+    if let Some(missed) = &event.lagged {
+        let (from, to) = (missed.last_seen + 1, missed.next.saturating_sub(1));
+        let text = format!("events {from} to {to} were missed: they are not kept any more");
+        return Tone::Warning.paint(&text, colour);
+    }
     let tone = match event.action.as_str() {
         "die" | "oom" | "kill" => Tone::Bad,
         "start" => Tone::Good,
@@ -102,7 +125,8 @@ fn show(event: &Event, colour: bool) -> String {
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let mut line = format!(
-        "{} {} {} {}",
+        "{} {} {} {} {}",
+        Tone::Dim.paint(&event.sequence.to_string(), colour),
         Tone::Dim.paint(&Timestamp(event.at).rfc3339(), colour),
         printable(&event.subject),
         tone.paint(&printable(&event.action), colour),
@@ -116,7 +140,7 @@ fn show(event: &Event, colour: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, show};
+    use super::{Event, Lagged, show};
 
     #[test]
     fn one_event_is_one_readable_line() {
@@ -131,10 +155,11 @@ mod tests {
                 ("name".to_owned(), "a\nb".to_owned()),
             ]
             .into(),
+            lagged: None,
         };
         assert_eq!(
             show(&event, false),
-            "2024-02-29T12:34:56Z container die abababababab (exitCode=3, name=a\u{fffd}b)"
+            "7 2024-02-29T12:34:56Z container die abababababab (exitCode=3, name=a\u{fffd}b)"
         );
         assert!(show(&event, true).contains("\x1b[31mdie\x1b[0m"));
     }
@@ -148,5 +173,21 @@ mod tests {
             ..Default::default()
         };
         assert!(show(&event, false).ends_with("volume create a-volume-with-a-long-name"));
+    }
+
+    #[test]
+    fn what_was_missed_is_said() {
+        let lagged = Some(Lagged {
+            last_seen: 4,
+            next: 9,
+        });
+        let event = Event {
+            lagged,
+            ..Default::default()
+        };
+        assert_eq!(
+            show(&event, false),
+            "events 5 to 8 were missed: they are not kept any more"
+        );
     }
 }

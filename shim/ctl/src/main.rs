@@ -14,6 +14,7 @@ mod output;
 mod plugins;
 mod pods;
 mod ps;
+mod since;
 mod table;
 mod version;
 mod wait;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command, PluginCommand};
+use crate::args::{Args, Command, OpsCommand, PluginCommand};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -55,7 +56,13 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Ps { all } => ps::run(&client, &output, all).await,
         Command::Pods => pods::run(&client, &output).await,
         Command::Plugin(PluginCommand::List) => plugins::run(&client, &output).await,
-        Command::Ops => operations::run(&client, &output).await,
+        Command::Plugin(PluginCommand::Release { plugin }) => {
+            plugins::release(&client, &output, &plugin).await
+        }
+        Command::Ops { command: None } => operations::run(&client, &output).await,
+        Command::Ops {
+            command: Some(OpsCommand::Cancel { id }),
+        } => operations::cancel(&client, &output, &id).await,
         Command::Events { since, no_follow } => {
             events::run(&client, &output, since, !no_follow).await
         }

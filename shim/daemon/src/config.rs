@@ -1,10 +1,12 @@
 //! The configuration: embedded defaults, the file over them, flags over both. An unknown key is an error that names it
 //! and the nearest known one.
 
+mod duration;
 mod known;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -72,6 +74,8 @@ pub(crate) struct Registry {
 pub(crate) struct Plugins {
     pub(crate) dirs: Vec<PathBuf>,
     pub(crate) isolate: Vec<String>,
+    #[serde(deserialize_with = "duration::read")]
+    pub(crate) deadline: Duration,
     pub(crate) settings: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -194,6 +198,8 @@ mod tests {
             ("[cgroup]\ndriver = \"systemd\"", "not supported yet"),
             ("[log]\nformat = \"xml\"", "xml"),
             ("instance = 3", "instance"),
+            ("[plugins]\ndeadline = \"soon\"", "write 500ms, 10s or 2m"),
+            ("[plugins]\ndeadline = \"0s\"", "more than nothing"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(wanted), "{text}: {error}");

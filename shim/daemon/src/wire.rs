@@ -86,6 +86,7 @@ async fn plugins(
     );
     host.isolate = config.plugins.isolate.iter().cloned().collect();
     host.settings = config.plugins.settings.clone();
+    host.deadline = config.plugins.deadline;
     host.runner = beside_us("gantry-plugin-runner").ok();
     let loaded = tokio::task::spawn_blocking(move || PluginHost::load(host)).await??;
     let late = loaded.late();

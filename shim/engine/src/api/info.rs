@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gantry_model::Result;
 use gantry_model::image::Origin;
 use gantry_model::operation::OperationView;
-use gantry_model::plugin::PluginInfo;
+use gantry_model::plugin::{PluginInfo, PluginKind};
 use gantry_model::state::State;
 
 use crate::{Engine, EngineConfig, effect};
@@ -63,6 +63,14 @@ impl Engine {
     /// All plugins.
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.inner.drivers.list()
+    }
+
+    /// Lifts a plugin's quarantine.
+    ///
+    /// # Errors
+    /// `NotFound`, `FailedPrecondition` when it is not in quarantine.
+    pub fn release_plugin(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
+        self.inner.drivers.release(kind, name)
     }
 
     /// Unfinished operations, oldest first, with what each waits for.
