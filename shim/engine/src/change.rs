@@ -26,6 +26,8 @@ pub(crate) enum Item {
     Volume(Volume),
     ImageName(ImageName),
     Operation(Operation),
+    /// A container's health as of its last change of status.
+    Health(ContainerId, Box<crate::health::Record>),
     /// A text that belongs to no other table, under its key.
     Note(&'static str, String),
     NoContainer(ContainerId),

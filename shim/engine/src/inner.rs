@@ -11,11 +11,11 @@ use gantry_model::image::{ImageService, Origin};
 use gantry_model::operation::Operation;
 use gantry_model::sandbox::Sandbox;
 use gantry_model::supervisor::SupervisorService;
-use gantry_model::{ContainerId, Error, ExecId, OperationId, Result, SandboxId, Timestamp};
+use gantry_model::{ContainerId, Error, OperationId, Result, SandboxId, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::change::{Change, Item};
-use crate::exec::ExecEntry;
+use crate::exec::ExecTable;
 use crate::ledger::{Ledger, Seen};
 use crate::owner::{Key, Message};
 use crate::{EngineConfig, Host};
@@ -33,7 +33,9 @@ pub(crate) struct Inner {
     /// What is being worked on.
     pub(crate) work: crate::work::Work,
     pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,
-    pub(crate) execs: Mutex<HashMap<ExecId, Arc<ExecEntry>>>,
+    pub(crate) execs: Mutex<ExecTable>,
+    pub(crate) health: crate::health::Monitors,
+    pub(crate) sampler: crate::sampler::Sampler,
     /// Names being given away: taken in memory before they are in a record.
     pub(crate) reserved: Mutex<HashMap<String, Arc<Notify>>>,
     /// Collections wait for nobody and let nobody wait: they run when no user of content is at work.
@@ -153,23 +155,6 @@ impl Inner {
         if let Err(error) = self.ledger.tell(change).await {
             tracing::warn!(%error, "writing an event");
         }
-    }
-
-    /// Tells an event about a container that changes no state, beside whatever goes on; of one that is gone nothing.
-    pub(crate) fn tell_container(
-        self: &Arc<Self>,
-        id: &ContainerId,
-        action: &str,
-        attributes: &[(&str, String)],
-    ) {
-        let Ok(container) = self.container(id) else {
-            return;
-        };
-        let change = self
-            .change()
-            .container_event(action, &container, attributes);
-        let inner = Arc::clone(self);
-        tokio::spawn(async move { inner.tell(change).await });
     }
 
     /// Ends an operation whose object needs no other change.

@@ -41,6 +41,9 @@ pub(crate) struct Tables {
     pub(crate) operations: BTreeMap<OperationId, Operation>,
 }
 
+/// Events that wait for their numbers to be promised on disk.
+pub(crate) type Untold = (Batch, crate::events::Numbered);
+
 pub(crate) struct Ledger {
     store: Store,
     tables: RwLock<Tables>,
@@ -54,6 +57,8 @@ pub(crate) struct Loaded {
     pub(crate) ledger: Ledger,
     /// Records that could not be read, in words; they stay in the store.
     pub(crate) damaged: Vec<String>,
+    /// What was known of containers' health.
+    pub(crate) health: Vec<(ContainerId, crate::health::Record)>,
     /// Containers among them: whatever runs for them is left alone.
     pub(crate) unreadable: BTreeSet<ContainerId>,
 }
@@ -101,6 +106,7 @@ impl Ledger {
             tables.operations.insert(operation.id.clone(), operation);
         }
         let past = rows::<Event>(&store, Table::Events, &mut damaged)?;
+        let health = healths(&store, &tables)?;
         let promised = note(&store, crate::events::PROMISE_KEY)?.unwrap_or(0);
         let prefix = format!("{:?} ", Table::Containers);
         let unreadable = damaged
@@ -117,6 +123,7 @@ impl Ledger {
         Ok(Loaded {
             ledger,
             damaged,
+            health,
             unreadable,
         })
     }
@@ -162,13 +169,33 @@ impl Ledger {
     /// # Errors
     /// The store has ended, or cannot promise more numbers; the events are not told then.
     pub(crate) async fn tell(&self, change: Change) -> Result<()> {
+        match self.tell_soon(change)? {
+            Some(untold) => self.tell_untold(untold).await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Ledger::tell`] without waiting. What is answered has its numbers and must go to [`Ledger::tell_untold`].
+    ///
+    /// # Errors
+    /// As [`Ledger::tell`].
+    pub(crate) fn tell_soon(&self, change: Change) -> Result<Option<Untold>> {
         let mut batch = Batch::new();
         let numbered = self.events.stage(&mut batch, change.events)?;
-        let result = if numbered.may_be_shown() {
-            self.store.commit_later(batch)
-        } else {
-            self.store.commit(batch).await
-        };
+        if !numbered.may_be_shown() {
+            return Ok(Some((batch, numbered)));
+        }
+        let result = self.store.commit_later(batch);
+        numbered.settle(result.is_ok());
+        result.map(|()| None)
+    }
+
+    /// Tells events whose numbers have to be on disk first.
+    ///
+    /// # Errors
+    /// As [`Ledger::tell`].
+    pub(crate) async fn tell_untold(&self, (batch, numbered): Untold) -> Result<()> {
+        let result = self.store.commit(batch).await;
         numbered.settle(result.is_ok());
         result
     }
@@ -286,7 +313,11 @@ fn stage(batch: &mut Batch, item: &Item) -> Result<()> {
             "the change of container {id} was not put together"
         ))),
         Item::Note(key, text) => batch.put(Table::Meta, key, text),
-        Item::NoContainer(id) => delete(batch, Table::Containers, id.as_str()),
+        Item::Health(id, record) => batch.put(Table::Meta, &health_key(id), record.as_ref()),
+        Item::NoContainer(id) => {
+            batch.delete(Table::Meta, &health_key(id));
+            delete(batch, Table::Containers, id.as_str())
+        }
         Item::NoSandbox(id) => delete(batch, Table::Sandboxes, id.as_str()),
         Item::NoNetwork(id) => delete(batch, Table::Networks, id.as_str()),
         Item::NoEndpoint(id) => delete(batch, Table::Endpoints, id.as_str()),
@@ -294,6 +325,21 @@ fn stage(batch: &mut Batch, item: &Item) -> Result<()> {
         Item::NoImageName(name) => delete(batch, Table::ImageNames, name),
         Item::NoOperation(id) => delete(batch, Table::Operations, id.as_str()),
     }
+}
+
+fn health_key(id: &ContainerId) -> String {
+    format!("health/{id}")
+}
+
+/// Health of the containers that are there.
+fn healths(store: &Store, tables: &Tables) -> Result<Vec<(ContainerId, crate::health::Record)>> {
+    let rows = store.load::<crate::health::Record>(Table::Meta)?;
+    let known = rows.into_iter().filter_map(|(key, row)| {
+        let id = ContainerId::parse(key.strip_prefix("health/")?).ok()?;
+        let known = tables.containers.contains_key(&id);
+        known.then_some((id, row.ok()?))
+    });
+    Ok(known.collect())
 }
 
 fn delete(batch: &mut Batch, table: Table, key: &str) -> Result<()> {
@@ -320,7 +366,7 @@ fn apply(tables: &mut Tables, item: Item) {
                 .insert(record.name.clone(), Arc::new(record)),
         ),
         Item::Operation(record) => drop(tables.operations.insert(record.id.clone(), record)),
-        Item::Amend(..) | Item::Note(..) => {}
+        Item::Amend(..) | Item::Note(..) | Item::Health(..) => {}
         Item::NoContainer(id) => hide(tables, &id),
         Item::NoSandbox(id) => drop(tables.sandboxes.remove(&id)),
         Item::NoNetwork(id) => drop(tables.networks.remove(&id)),

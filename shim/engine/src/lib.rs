@@ -9,6 +9,7 @@ mod config;
 mod effect;
 mod events;
 mod exec;
+mod health;
 mod host;
 mod image_removal;
 mod inner;
@@ -19,6 +20,7 @@ mod networks;
 mod owner;
 mod pods;
 mod recovery;
+mod sampler;
 mod signal;
 #[cfg(test)]
 mod testing;
@@ -29,14 +31,16 @@ mod work;
 pub use api::container::{
     CreateContainer, RemoveContainer, UpdateContainer, WaitCondition, Waited,
 };
-pub use api::event::EventStream;
+pub use api::event::{EventStream, NextEvent};
 pub use api::exec::{ExecOutput, ExecSpec, ExecView};
 pub use api::image::{ImageView, RemovedImage};
 pub use api::info::Info;
 pub use api::network::{Member, NetworkView};
 pub use api::volume::CreateVolume;
 pub use config::EngineConfig;
+pub use health::image_health;
 pub use host::Host;
+pub use sampler::{Sample, Samples, StatsUpdate, StatsWatch};
 
 use std::sync::Arc;
 
@@ -90,12 +94,16 @@ impl Engine {
             host: parts.host,
             owners: Default::default(),
             execs: Default::default(),
+            health: Default::default(),
+            sampler: Default::default(),
             reserved: Default::default(),
             gate: Default::default(),
             collect_wanted: Default::default(),
             work: Default::default(),
         });
+        inner.health.restore(loaded.health);
         recovery::run(&inner, &loaded.unreadable).await?;
+        sampler::begin(&inner);
         Ok(Self { inner })
     }
 }

@@ -7,7 +7,9 @@ use gantry_model::event::Event;
 use tokio::sync::watch;
 
 use crate::Engine;
+use crate::change::Change;
 use crate::events::Log;
+use crate::inner::Inner;
 
 /// What a reader of events gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,5 +87,38 @@ impl Engine {
     /// numbered and kept like others, but nobody waits for the disk. A container that is gone has no more events.
     pub fn tell_container(&self, id: &ContainerId, action: &str, attributes: &[(&str, String)]) {
         self.inner.tell_container(id, action, attributes);
+    }
+}
+
+impl Inner {
+    /// As [`Inner::tell`], without waiting.
+    pub(crate) fn tell_soon(self: &Arc<Self>, change: Change) {
+        match self.ledger.tell_soon(change) {
+            Ok(None) => {}
+            Ok(Some(untold)) => {
+                let inner = Arc::clone(self);
+                tokio::spawn(async move {
+                    if let Err(error) = inner.ledger.tell_untold(untold).await {
+                        tracing::warn!(%error, "writing an event");
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, "writing an event"),
+        }
+    }
+
+    /// Tells an event of a container that changes no state.
+    pub(crate) fn tell_container(
+        self: &Arc<Self>,
+        id: &ContainerId,
+        action: &str,
+        attributes: &[(&str, String)],
+    ) {
+        if let Ok(container) = self.container(id) {
+            self.tell_soon(
+                self.change()
+                    .container_event(action, &container, attributes),
+            );
+        }
     }
 }

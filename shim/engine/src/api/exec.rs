@@ -1,15 +1,15 @@
 //! Execs.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_model::container::UserSpec;
+use gantry_model::image::Origin;
 use gantry_model::state::State;
 use gantry_model::supervisor::{
     AttachStreams, Attached, ExecLaunch, Exit, Supervisor, Target, WindowSize,
 };
 use gantry_model::{ContainerId, Error, ExecId, Result};
-use tokio::sync::watch;
 
 use crate::Engine;
 use crate::effect::config;
@@ -78,20 +78,21 @@ impl Engine {
                     "container {id} is paused, unpause the container before exec"
                 )));
             }
+            _ if container.restart.due.is_some() => {
+                return Err(Error::conflict(format!(
+                    "Container {id} is restarting, wait until the container is running"
+                )));
+            }
             _ => return Err(Error::conflict(format!("container {id} is not running"))),
         }
         if spec.command.first().is_none_or(String::is_empty) {
             return Err(Error::invalid("No exec command specified"));
         }
         let exec = ExecId::from_random(inner.host.random());
-        let entry = ExecEntry {
-            id: exec.clone(),
-            container: id.clone(),
-            spec,
-            state: watch::channel(ExecState::Created).0,
-            early: Mutex::new(None),
-        };
-        lock(&inner.execs).insert(exec.clone(), Arc::new(entry));
+        let told = container.origin == Origin::Docker;
+        let entry = Arc::new(ExecEntry::new(exec.clone(), id.clone(), spec, told));
+        lock(&inner.execs).insert(Arc::clone(&entry));
+        inner.tell_exec(&entry, &format!("exec_create: {}", entry.words()), &[]);
         Ok(exec)
     }
 
@@ -106,18 +107,16 @@ impl Engine {
         streams: AttachStreams,
         size: Option<WindowSize>,
     ) -> Result<Attached> {
-        let entry = self.inner.exec(id)?;
-        entry.claim()?;
-        let result = start(&self.inner, &entry, streams, size, Duration::ZERO).await;
-        if let Err(error) = &result {
-            entry.started(0);
-            entry.ended(&Exit {
-                code: exit_code_of(error),
-                at: self.inner.now(),
-                ..Exit::default()
-            });
-        }
-        result
+        let inner = Arc::clone(&self.inner);
+        let entry = inner.exec(id)?;
+        let how = How {
+            streams,
+            size,
+            timeout: Duration::ZERO,
+            tied: false,
+            output_limit: 0,
+        };
+        crate::run_to_end(async move { begin(&inner, &entry, how).await }).await
     }
 
     /// Sets its terminal's size.
@@ -141,9 +140,9 @@ impl Engine {
     /// # Errors
     /// `NotFound` (`No such exec instance: …`).
     pub fn find_exec(&self, reference: &str) -> Result<ExecView> {
-        let execs = lock(&self.inner.execs);
+        let mut execs = lock(&self.inner.execs);
         let mut matching = execs
-            .values()
+            .all()
             .filter(|e| !reference.is_empty() && e.id.as_str().starts_with(reference));
         match (matching.next(), matching.next()) {
             (Some(entry), None) => Ok(entry.view()),
@@ -155,11 +154,11 @@ impl Engine {
 
     /// Execs of a container that have not ended.
     pub fn execs_of(&self, id: &ContainerId) -> Vec<ExecId> {
-        let execs = lock(&self.inner.execs);
+        let mut execs = lock(&self.inner.execs);
         let open =
             |entry: &&Arc<ExecEntry>| entry.container == *id && entry.view().exit_code.is_none();
         execs
-            .values()
+            .all()
             .filter(open)
             .map(|entry| entry.id.clone())
             .collect()
@@ -194,10 +193,14 @@ impl Engine {
     ) -> Result<ExecOutput> {
         let command = spec.command.join(" ");
         let exec = self.create_exec(id, spec)?;
-        let entry = self.inner.exec(&exec)?;
-        let result = self.run_entry(&entry, timeout, limit).await;
-        lock(&self.inner.execs).remove(&exec);
-        let (output, exit) = result?;
+        let inner = Arc::clone(&self.inner);
+        let (output, exit) = crate::run_to_end(async move {
+            let entry = inner.exec(&exec)?;
+            let result = run_entry(&inner, &entry, timeout, limit).await;
+            lock(&inner.execs).remove(&exec);
+            result
+        })
+        .await?;
         if exit.timed_out {
             let seconds = timeout.as_secs_f64();
             return Err(Error::deadline(format!(
@@ -206,37 +209,43 @@ impl Engine {
         }
         Ok(output)
     }
+}
 
-    async fn run_entry(
-        &self,
-        entry: &Arc<ExecEntry>,
-        timeout: Duration,
-        limit: usize,
-    ) -> Result<(ExecOutput, Exit)> {
-        entry.claim()?;
-        let streams = AttachStreams {
+async fn run_entry(
+    inner: &Arc<Inner>,
+    entry: &Arc<ExecEntry>,
+    timeout: Duration,
+    limit: usize,
+) -> Result<(ExecOutput, Exit)> {
+    let how = How {
+        streams: AttachStreams {
             stdin: false,
             stdout: true,
             stderr: true,
+        },
+        size: None,
+        timeout,
+        tied: false,
+        output_limit: limit as u64,
+    };
+    let mut attached = begin(inner, entry, how).await?;
+    let mut output = ExecOutput::default();
+    while let Some(piece) = attached.output.recv().await {
+        let stream = if piece.stderr {
+            &mut output.stderr
+        } else {
+            &mut output.stdout
         };
-        let mut attached = start(&self.inner, entry, streams, None, timeout).await?;
-        let mut output = ExecOutput::default();
-        while let Some(piece) = attached.output.recv().await {
-            let stream = if piece.stderr {
-                &mut output.stderr
-            } else {
-                &mut output.stdout
-            };
-            let room = limit.saturating_sub(stream.len()).min(piece.bytes.len());
-            stream.extend_from_slice(&piece.bytes[..room]);
-        }
-        let exit = ended(entry).await;
-        output.exit_code = exit.code;
-        Ok((output, exit))
+        let room = limit.saturating_sub(stream.len()).min(piece.bytes.len());
+        stream.extend_from_slice(&piece.bytes[..room]);
     }
+    let exit = ended(entry).await;
+    output.exit_code = exit.code;
+    Ok((output, exit))
 }
 
-async fn ended(entry: &ExecEntry) -> Exit {
+/// Returns when it has ended.
+pub(crate) async fn ended(entry: &ExecEntry) -> Exit {
     let mut state = entry.state.subscribe();
     let ended = state
         .wait_for(|state| matches!(state, ExecState::Ended { .. }))
@@ -251,6 +260,48 @@ async fn ended(entry: &ExecEntry) -> Exit {
     }
 }
 
+/// How an exec is started.
+pub(crate) struct How {
+    pub(crate) streams: AttachStreams,
+    pub(crate) size: Option<WindowSize>,
+    /// Zero: none.
+    pub(crate) timeout: Duration,
+    /// It ends with this daemon.
+    pub(crate) tied: bool,
+    /// Bytes per stream; 0: all.
+    pub(crate) output_limit: u64,
+}
+
+/// Starts an exec that was made, once. Runs in a task of its own: a caller that goes away must not leave it between
+/// made and started.
+pub(crate) async fn begin(
+    inner: &Arc<Inner>,
+    entry: &Arc<ExecEntry>,
+    how: How,
+) -> Result<Attached> {
+    entry.claim()?;
+    inner.tell_exec(entry, &format!("exec_start: {}", entry.words()), &[]);
+    match start(inner, entry, how).await {
+        Ok((attached, pid)) => {
+            if let Some(exit) = entry.started(pid) {
+                inner.exec_over(entry, &exit);
+            }
+            Ok(attached)
+        }
+        Err(error) => {
+            let exit = Exit {
+                code: exit_code_of(&error),
+                at: inner.now(),
+                ..Exit::default()
+            };
+            entry.started(0);
+            entry.ended(&exit);
+            inner.exec_over(entry, &exit);
+            Err(error)
+        }
+    }
+}
+
 fn exit_code_of(error: &Error) -> i32 {
     match error.kind {
         gantry_model::ErrorKind::CommandNotFound => 127,
@@ -258,13 +309,7 @@ fn exit_code_of(error: &Error) -> i32 {
     }
 }
 
-async fn start(
-    inner: &Arc<Inner>,
-    entry: &ExecEntry,
-    streams: AttachStreams,
-    size: Option<WindowSize>,
-    timeout: Duration,
-) -> Result<Attached> {
+async fn start(inner: &Arc<Inner>, entry: &ExecEntry, how: How) -> Result<(Attached, i32)> {
     let container = inner.container(&entry.container)?;
     let handle: Arc<dyn Supervisor> = inner.supervisor_of(&entry.container).await?;
     let image = inner.images.details(&container.image).await?;
@@ -290,17 +335,22 @@ async fn start(
         container: entry.container.clone(),
         process,
         terminal: spec.terminal,
-        stdin: streams.stdin,
-        timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-        tied: false,
-        output_limit: 0,
+        stdin: how.streams.stdin,
+        // Rounded up: 0 would be no deadline at all.
+        timeout_ms: u64::try_from(how.timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
+        tied: how.tied,
+        output_limit: how.output_limit,
     };
+    gantry_fault::point("engine.exec.before-create")?;
     handle.exec_create(&call, &launch).await?;
+    gantry_fault::point("engine.exec.after-create")?;
     let target = Target::Exec(entry.id.clone());
-    let attached = handle.attach(&call, &target, streams).await?;
-    if let Some(size) = size {
+    let attached = handle.attach(&call, &target, how.streams).await?;
+    if let Some(size) = how.size {
         handle.resize(&call, &target, size).await?;
     }
-    entry.started(handle.exec_start(&call, &entry.id).await?);
-    Ok(attached)
+    gantry_fault::point("engine.exec.before-start")?;
+    let pid = handle.exec_start(&call, &entry.id).await?;
+    gantry_fault::pass("engine.exec.after-start");
+    Ok((attached, pid))
 }

@@ -82,7 +82,10 @@ async fn alone(context: &Context, container: &Container, by: By) -> Result<()> {
         }
         Err(error) => Err(error),
     };
-    let Err(error) = result else { return Ok(()) };
+    let Err(error) = result else {
+        inner.begin_watching(&container.id).await;
+        return Ok(());
+    };
     let _ = context.owner.send(Message::Down);
     // A call of its own: the first one may be cancelled, undoing must not be.
     undo.run(context, &inner.call(DRIVER_TIMEOUT)).await;
@@ -242,7 +245,10 @@ async fn in_pod(context: &Context, container: &Container, pod: &SandboxId) -> Re
         }
         Err(error) => Err(error),
     };
-    let Err(error) = result else { return Ok(()) };
+    let Err(error) = result else {
+        inner.begin_watching(&container.id).await;
+        return Ok(());
+    };
     let call = inner.call(DRIVER_TIMEOUT);
     if let Err(delete) = handle.delete(&call, &record.id).await
         && delete.kind != ErrorKind::NotFound

@@ -72,6 +72,11 @@ pub(super) async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered)
         handle,
         events,
     }));
+    for container in runs_in(inner, &sandbox.id) {
+        // Beside the doors: what is shown of its health until then is what was known before.
+        let inner = Arc::clone(inner);
+        tokio::spawn(async move { inner.begin_watching(&container.id).await });
+    }
     Ok(())
 }
 

@@ -50,6 +50,7 @@ struct Run {
     working_dir: Option<String>,
     labels: Option<BTreeMap<String, String>>,
     stop_signal: Option<String>,
+    shell: Option<Vec<String>>,
     healthcheck: Option<Value>,
 }
 
@@ -141,6 +142,7 @@ pub(crate) fn details(
             working_dir: run.working_dir.unwrap_or_default(),
             labels: run.labels.unwrap_or_default(),
             stop_signal: run.stop_signal.unwrap_or_default(),
+            shell: run.shell.unwrap_or_default(),
             healthcheck: run
                 .healthcheck
                 .filter(|h| !h.is_null())
