@@ -22,6 +22,7 @@ pub fn create(launch: &Launch<'_>) -> std::result::Result<Pending, LaunchError> 
         .map(open_namespace)
         .transpose()?;
     let join_pid = launch.join.pid.or(pid_path.as_ref().map(AsFd::as_fd));
+    gantry_fault::point("oci.create.before-clone")?;
     let forked = fork_into(
         join_pid,
         namespace::PID,
@@ -30,7 +31,10 @@ pub fn create(launch: &Launch<'_>) -> std::result::Result<Pending, LaunchError> 
     )?;
     match forked {
         Forked::Child => child::run_container(launch, flags, cgroup.is_some(), &theirs),
-        Forked::Parent(pid, pidfd) => Ok(Pending::new(pid, pidfd, ours)),
+        Forked::Parent(pid, pidfd) => {
+            gantry_fault::pass("oci.create.after-clone");
+            Ok(Pending::new(pid, pidfd, ours))
+        }
     }
 }
 

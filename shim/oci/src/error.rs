@@ -95,6 +95,12 @@ impl<T> Kind<T> for gantry_sys::Result<T> {
     }
 }
 
+impl From<gantry_fault::Injected> for LaunchError {
+    fn from(e: gantry_fault::Injected) -> Self {
+        Self::new(FailureKind::System, e.to_string())
+    }
+}
+
 impl From<gantry_sys::Error> for LaunchError {
     fn from(e: gantry_sys::Error) -> Self {
         Self {

@@ -7,6 +7,7 @@ use crate::launch::ExecLaunch;
 use crate::pending::Pending;
 use gantry_sys::cgroup::Version;
 use gantry_sys::namespace::{self, Forked};
+use gantry_sys::process;
 use std::os::fd::AsFd;
 
 /// Clones a process into the container's PID namespace and returns at once; the child enters the other namespaces.
@@ -23,15 +24,23 @@ pub fn exec(launch: &ExecLaunch<'_>) -> std::result::Result<Pending, LaunchError
         _ => None,
     };
     let (ours, theirs) = report_pair()?;
+    gantry_fault::point("oci.exec.before-clone")?;
     let forked = fork_into(
         Some(launch.target),
         namespace::PID,
         0,
         cgroup.as_ref().map(AsFd::as_fd),
     );
-    match forked.map_err(|e| if e.errno == libc::ESRCH { gone(e) } else { e })? {
+    // A PID namespace whose first process has ended takes no more, and says so as if memory were short.
+    let ended = |e: &LaunchError| {
+        e.errno == libc::ESRCH || (e.errno == libc::ENOMEM && process::has_ended(launch.target))
+    };
+    match forked.map_err(|e| if ended(&e) { gone(e) } else { e })? {
         Forked::Child => child::run_exec(launch, cgroup.is_some(), &theirs),
-        Forked::Parent(pid, pidfd) => Ok(Pending::new(pid, pidfd, ours)),
+        Forked::Parent(pid, pidfd) => {
+            gantry_fault::pass("oci.exec.after-clone");
+            Ok(Pending::new(pid, pidfd, ours))
+        }
     }
 }
 

@@ -43,8 +43,11 @@ pub(crate) async fn discard(
     }
     let link = work.netns_link(id);
     blocking(move || {
+        gantry_fault::point("supervisor-client.discard.before-files")?;
         gone(std::fs::remove_file(&link), &link)?;
-        gone(std::fs::remove_dir_all(&folder), &folder)
+        gone(std::fs::remove_dir_all(&folder), &folder)?;
+        gantry_fault::pass("supervisor-client.discard.after-files");
+        Ok(())
     })
     .await
 }

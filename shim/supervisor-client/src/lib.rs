@@ -7,6 +7,8 @@ mod attach;
 mod convert;
 mod discard;
 mod link;
+#[cfg(test)]
+mod old_release;
 mod recover;
 mod service;
 mod shim;

@@ -235,9 +235,7 @@ impl Link {
             Event::ExecExited { id, .. } => self.told.execs.insert((id.clone(), 0)),
             Event::Other => return,
         };
-        if fresh
-            && let Some(event) = convert::event(event)
-        {
+        if fresh && let Some(event) = convert::event(event) {
             let _ = self.events.send(event);
         }
     }

@@ -109,7 +109,9 @@ impl Supervisor for Shim {
     }
 
     async fn commit(&self, call: &Call) -> Result<()> {
+        gantry_fault::point("supervisor-client.commit.before-request")?;
         self.done(call, Request::Commit(Nothing {})).await?;
+        gantry_fault::pass("supervisor-client.commit.after-request");
         drop(
             self.birth
                 .lock()
@@ -210,9 +212,7 @@ impl Supervisor for Shim {
 
     async fn processes(&self, call: &Call, container: &ContainerId) -> Result<Vec<i32>> {
         let found: Result<t::Pids> = self.ask(call, Request::Processes(id(container))).await;
-        Ok(found
-            .map_err(|e| self.too_old(e, "list processes"))?
-            .pids)
+        Ok(found.map_err(|e| self.too_old(e, "list processes"))?.pids)
     }
 
     async fn update(

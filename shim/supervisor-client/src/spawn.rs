@@ -39,7 +39,9 @@ pub(crate) async fn spawn(
     let (ours, id) = (config.clone(), launch.id.clone());
     let made = blocking(move || {
         let folder = ours.folder(&id);
+        gantry_fault::point("supervisor-client.spawn.before-folder")?;
         make_folder(&ours, &folder)?;
+        gantry_fault::pass("supervisor-client.spawn.after-folder");
         let born = bear(&ours, &folder, id.as_str());
         born.inspect_err(|_| {
             // Nothing has run in it yet.
@@ -91,8 +93,29 @@ fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
     let what = format!("{what} {}", path.display());
     move |e| match e.kind() {
         io::ErrorKind::AlreadyExists => Error::already_exists(format!("{what}: {e}")),
-        io::ErrorKind::StorageFull => Error::exhausted(format!("{what}: {e}")),
+        _ if is_limit(e.raw_os_error()) => Error::exhausted(format!("{what}: {e}")),
         _ => Error::internal(format!("{what}: {e}")),
+    }
+}
+
+/// Errnos of a limit that was met.
+fn is_limit(errno: Option<i32>) -> bool {
+    use gantry_sys::Errno as E;
+    let errno = errno.map(E::from_raw);
+    matches!(
+        errno,
+        Some(E::EMFILE | E::ENFILE | E::EAGAIN | E::ENOMEM | E::ENOSPC | E::EDQUOT)
+    )
+}
+
+#[allow(clippy::needless_pass_by_value)] // stands in map_err
+fn exhausted(error: gantry_sys::Error) -> Error {
+    if is_limit(Some(error.errno() as i32)) {
+        Error::exhausted(format!(
+            "{error}; limit met: processes, open files or memory of gantryd or the host"
+        ))
+    } else {
+        Error::internal(error.to_string())
     }
 }
 
@@ -136,7 +159,7 @@ fn bear(config: &Config, folder: &Path, id: &str) -> Result<Born> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     let null = null.map_err(failed("open", Path::new("/dev/null")))?;
     let (theirs, birth) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|e| Error::internal(format!("make birth pipe: {}", e.desc())))?;
+        .map_err(|e| exhausted(gantry_sys::Error::new("make birth pipe", e)))?;
     let listener = listen(folder).map_err(failed("listen in", folder))?;
     let dir = folder
         .to_str()
@@ -163,10 +186,22 @@ fn bear(config: &Config, folder: &Path, id: &str) -> Result<Born> {
         theirs.as_fd(),
         listener.as_fd(),
     ];
-    let pid = gantry_sys::spawn::spawn(&config.program, &args, &fds)
-        .map_err(|e| Error::internal(e.to_string()))?;
+    // Nothing in a release: a supervisor's environment is empty.
+    let environment: Vec<String> = gantry_fault::variables()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    gantry_fault::point("supervisor-client.spawn.before-process")?;
+    let pid = gantry_sys::spawn::spawn_with(&config.program, &args, &environment, &fds)
+        .map_err(exhausted)?;
     // The pid cannot have been reused: it is our child, and nobody but us reaps it.
-    let pidfd = gantry_sys::process::pidfd_open(pid).map_err(|e| Error::internal(e.to_string()))?;
+    let pidfd = gantry_sys::process::pidfd_open(pid).map_err(|e| {
+        // It cannot be watched, so it must not be; it has done nothing yet.
+        let pid = nix::unistd::Pid::from_raw(pid);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        let _ = nix::sys::wait::waitpid(pid, None);
+        exhausted(e)
+    })?;
+    gantry_fault::pass("supervisor-client.spawn.after-process");
     Ok(Born { pid, pidfd, birth })
 }
 

@@ -356,6 +356,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pid {
     /// On the host.
+    #[serde(default)]
     pub pid: i32,
 }
 
@@ -363,6 +364,7 @@ pub struct Pid {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Time {
     /// Nanoseconds since 1970.
+    #[serde(default)]
     pub at: i64,
 }
 

@@ -50,6 +50,7 @@ impl Supervisor {
                 task.name()
             )));
         };
+        gantry_fault::point("supervisor.kill.before-signal").map_err(failure::injected)?;
         if body.all {
             let pids = task.group.as_ref().map_or(Ok(Vec::new()), Group::processes);
             for pid in pids.map_err(failure::sys)? {
@@ -61,6 +62,7 @@ impl Supervisor {
             pidfd_send_signal(pidfd, body.signal)
                 .map_err(|e| WireError::invalid(format!("kill {}: {e}", task.name())))?;
         }
+        gantry_fault::pass("supervisor.kill.after-signal");
         if body.signal == nix::libc::SIGKILL {
             // A frozen process dies only when it is thawed.
             self.thaw(key);

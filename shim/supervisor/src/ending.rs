@@ -159,6 +159,7 @@ impl Supervisor {
             return;
         }
         if let Some(rootfs) = task.rootfs.take() {
+            gantry_fault::pass("supervisor.delete.before-unmount");
             match unmount::in_child(key, rootfs) {
                 Ok(unmount) => {
                     task.unmounting = true;
@@ -209,6 +210,7 @@ impl Supervisor {
         if !task.is_container() {
             return;
         }
+        gantry_fault::pass("supervisor.delete.after-cgroup");
         files::remove_exit_slot(&self.folder, &task.id);
         // There is none when the configuration has no filter.
         let _ = std::fs::remove_file(seccomp_file(&self.folder, &task.id));

@@ -89,9 +89,7 @@ impl Supervisor {
         }
         let limits = limits(&body.limits)?;
         let group = task.group.as_mut().expect("asked above");
-        gantry_fault::point("supervisor.limits.before-write").map_err(failure::injected)?;
         let done = group.update(hierarchies, &limits);
-        gantry_fault::pass("supervisor.limits.after-write");
         done.map_err(|e| refused(&name, &e))
     }
 }

@@ -50,6 +50,7 @@ impl Supervisor {
         save_seccomp(&self.folder, &body.id, &spec)?;
         let slot = files::make_exit_slot(&self.folder, &body.id)
             .map_err(|e| failure::io(format!("make exit slot of container {}", body.id), &e))?;
+        gantry_fault::pass("supervisor.create.after-slot");
         let begun = self.begin_container(&body, &spec, &group, log);
         let begun = begun.inspect_err(|_| {
             files::remove_exit_slot(&self.folder, &body.id);

@@ -34,13 +34,16 @@ impl Supervisor {
         self.own = group(&body.own_cgroup)?;
         self.must_move = self.own.is_some();
         self.hierarchies = Some(hierarchies);
+        gantry_fault::point("supervisor.prepare.before-namespaces").map_err(failure::injected)?;
         self.namespaces = namespaces::make(&body)?;
+        gantry_fault::point("supervisor.prepare.after-namespaces").map_err(failure::injected)?;
         if body.pid == PidMode::Pod {
             // It is born where we are.
             self.move_to_own_group();
             self.pod_init = Some(PodInit::start(&self.namespaces)?);
         }
         self.link_network(&body.netns_link)?;
+        gantry_fault::point("supervisor.prepare.after-link").map_err(failure::injected)?;
         self.state.cgroup.clone_from(&body.cgroup);
         self.state.own_cgroup.clone_from(&body.own_cgroup);
         self.state.netns_link.clone_from(&body.netns_link);

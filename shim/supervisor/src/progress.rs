@@ -22,7 +22,9 @@ impl Supervisor {
         let task = self.tasks.get_mut(&key).expect("the key was just found");
         match (&task.phase, &mut task.pending) {
             (Phase::Made, Some(pending)) => {
+                gantry_fault::point("supervisor.start.before-go").map_err(failure::injected)?;
                 pending.go().map_err(wire)?;
+                gantry_fault::pass("supervisor.start.after-go");
                 task.phase = Phase::Starting(to);
                 Ok(())
             }

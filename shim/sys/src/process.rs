@@ -56,6 +56,14 @@ pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     check(ret, || format!("send signal {signal}")).map(|_| ())
 }
 
+/// Whether the process has ended, reaped or not, anybody's: its pidfd is readable then.
+#[must_use]
+pub fn has_ended(pidfd: impl AsFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
+}
+
 /// Reaps one child of ours if it has ended. `None` while it runs.
 ///
 /// # Errors

@@ -21,6 +21,19 @@ const ABOVE: i32 = 100;
 /// # Errors
 /// What the fork or the exec answered; ENOSYS below glibc 2.34.
 pub fn spawn(path: &Path, args: &[&str], fds: &[BorrowedFd<'_>]) -> Result<i32> {
+    spawn_with(path, args, &[], fds)
+}
+
+/// The same with an environment of `NAME=value` words.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with(
+    path: &Path,
+    args: &[&str],
+    environment: &[String],
+    fds: &[BorrowedFd<'_>],
+) -> Result<i32> {
     let what = || format!("start {}", path.display());
     let program = cstr(path.as_os_str().as_bytes(), "start program")?;
     let args: Vec<CString> = args
@@ -29,7 +42,13 @@ pub fn spawn(path: &Path, args: &[&str], fds: &[BorrowedFd<'_>]) -> Result<i32> 
         .collect::<Result<_>>()?;
     let mut argv: Vec<*mut libc::c_char> = args.iter().map(|a| a.as_ptr().cast_mut()).collect();
     argv.push(std::ptr::null_mut());
-    let mut environment = [std::ptr::null_mut::<libc::c_char>()];
+    let words: Vec<CString> = environment
+        .iter()
+        .map(|word| cstr(word.as_bytes(), "start program"))
+        .collect::<Result<_>>()?;
+    let mut environment: Vec<*mut libc::c_char> =
+        words.iter().map(|w| w.as_ptr().cast_mut()).collect();
+    environment.push(std::ptr::null_mut());
     // Copies far above the targets, so that no dup2 overwrites a source still needed.
     let copies: Vec<OwnedFd> = fds
         .iter()

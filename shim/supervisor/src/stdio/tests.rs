@@ -181,8 +181,5 @@ fn what_is_over_the_limit_is_read_and_dropped_for_each_stream() {
         .into_iter()
         .partition(|f| f.0 == Kind::Stdout);
     let join = |list: Vec<(Kind, Vec<u8>)>| list.into_iter().flat_map(|f| f.1).collect::<Vec<_>>();
-    assert_eq!(
-        (join(out), join(err)),
-        (b"ooooo".to_vec(), b"err".to_vec())
-    );
+    assert_eq!((join(out), join(err)), (b"ooooo".to_vec(), b"err".to_vec()));
 }
