@@ -11,6 +11,7 @@ pub(crate) mod host_config;
 pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod limits;
+pub(crate) mod log;
 pub(crate) mod mounts;
 pub(crate) mod network;
 pub(crate) mod network_settings;
@@ -18,6 +19,7 @@ pub(crate) mod ports;
 pub(crate) mod processes;
 pub(crate) mod restart;
 pub(crate) mod security;
+pub(crate) mod stats;
 pub(crate) mod status_text;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -28,6 +28,8 @@ struct Shape {
     stdout: bool,
     stderr: bool,
     timestamps: bool,
+    /// Each entry begins with its attributes. None are written yet, so that only the space behind them is left.
+    details: bool,
     raw: bool,
 }
 
@@ -39,16 +41,12 @@ pub(crate) async fn logs(door: Arc<DockerDoor>, req: Req) -> Answer {
         stdout: query.flag("stdout"),
         stderr: query.flag("stderr"),
         timestamps: query.flag("timestamps"),
+        details: query.flag("details"),
         raw: container.spec.process.terminal,
     };
     if !shape.stdout && !shape.stderr {
         return Err(Failure::bad_request(
             "Bad parameters: you must choose at least one stream",
-        ));
-    }
-    if query.flag("details") {
-        return Err(Failure::not_served(
-            "details of log entries are not served by gantry yet",
         ));
     }
     let options = ReadOptions {
@@ -72,8 +70,12 @@ pub(crate) async fn logs(door: Arc<DockerDoor>, req: Req) -> Answer {
         if let Some(end) = end {
             let mut end = Box::pin(end);
             loop {
+                // A log that is still must not keep a client waiting for a time that has passed.
+                let late = options
+                    .until
+                    .is_some_and(|until| gantry_logs::clock::now() > until);
                 match pass_on(reader, &shape, &sender).await {
-                    Some(again) if !again.is_ended() => reader = again,
+                    Some(again) if !again.is_ended() && !late => reader = again,
                     _ => return,
                 }
                 tokio::select! {
@@ -100,6 +102,7 @@ pub(crate) async fn whole(
         stdout,
         stderr,
         timestamps: false,
+        details: false,
         raw: container.spec.process.terminal,
     };
     let mut reader = open(container, ReadOptions::default()).await?;
@@ -132,11 +135,7 @@ async fn open(container: &Container, options: ReadOptions) -> Result<LogReader, 
             ));
         }
         LogSink::Cri { path } => (PathBuf::from(path), Format::Cri),
-        LogSink::Local { .. } => {
-            return Err(Failure::not_served(
-                "the log driver local is not served by gantry yet",
-            ));
-        }
+        LogSink::Local { path, .. } => (PathBuf::from(path), Format::Local),
         LogSink::JsonFile { path, .. } => (PathBuf::from(path), Format::JsonFile),
     };
     let opened = tokio::task::spawn_blocking(move || LogReader::open(&path, format, options));
@@ -167,6 +166,11 @@ async fn pass_on(
         let entries = match entries {
             Ok(entries) if entries.is_empty() => return Some(reader),
             Ok(entries) => entries,
+            // One damaged file is no reason to keep back the others.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(%error, "a file of a container's log is damaged; the rest of it is passed over");
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(%error, "reading a container's log failed");
                 return None;
@@ -190,6 +194,9 @@ impl Shape {
             let mut bytes = Vec::new();
             if self.timestamps {
                 bytes.extend_from_slice(stamp(Timestamp(entry.time)).as_bytes());
+                bytes.push(b' ');
+            }
+            if self.details {
                 bytes.push(b' ');
             }
             bytes.extend_from_slice(&entry.bytes);
@@ -222,6 +229,7 @@ mod tests {
             stdout: true,
             stderr: false,
             timestamps: true,
+            details: false,
             raw: true,
         };
         assert_eq!(
@@ -232,11 +240,12 @@ mod tests {
             stdout: true,
             stderr: true,
             timestamps: false,
+            details: true,
             raw: false,
         };
         assert_eq!(
             &shape.write(entries)[..],
-            b"\x01\0\0\0\0\0\0\x02a\n\x02\0\0\0\0\0\0\x02b\n"
+            b"\x01\0\0\0\0\0\0\x03 a\n\x02\0\0\0\0\0\0\x03 b\n"
         );
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_model::container::{ContainerSpec, DnsConfig, LogSpec, ProcessSpec, UserSpec};
+use gantry_model::container::{ContainerSpec, DnsConfig, ProcessSpec, UserSpec};
 use gantry_model::image::ImageConfig;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Create, says_nothing};
 use super::door_data::DoorData;
-use super::{health, host_config, limits, mounts, network, ports, restart, security};
+use super::{health, host_config, limits, log, mounts, network, ports, restart, security};
 use crate::host::Host;
 use crate::response::Failure;
 
@@ -175,7 +175,7 @@ impl Read {
             sysctls: config.sysctls.clone(),
             labels,
             annotations: config.annotations.clone(),
-            log: log(&config.log_config)?,
+            log: log::read(&config.log_config)?,
             stop_signal: body.stop_signal.clone(),
             stop_timeout: body.stop_timeout,
             auto_remove: config.auto_remove,
@@ -187,15 +187,24 @@ impl Read {
             },
             cgroup_parent: config.cgroup_parent.trim_start_matches('/').to_owned(),
             restart: restart::spec(&config.restart_policy).map_err(Failure::bad_request)?,
-            health: check.map(|check| health::spec(&check, &body.shell).0),
+            health: check.map(|check| health::spec(&check, self.shell(image)).0),
         };
         Ok((spec, data))
+    }
+
+    /// What runs the text of a health check; empty: a shell everybody has.
+    fn shell<'a>(&'a self, image: &'a ImageConfig) -> &'a [String] {
+        if self.body.shell.is_empty() {
+            &image.shell
+        } else {
+            &self.body.shell
+        }
     }
 
     /// What the client is to be told though the container is made.
     pub(crate) fn warnings(&self, image: &ImageConfig) -> Vec<String> {
         health::merged(self.body.healthcheck.as_ref(), &image.healthcheck)
-            .and_then(|check| health::spec(&check, &self.body.shell).1)
+            .and_then(|check| health::spec(&check, self.shell(image)).1)
             .into_iter()
             .collect()
     }
@@ -266,72 +275,6 @@ impl Read {
         }
         shown
     }
-}
-
-fn log(config: &body::LogConfig) -> Result<LogSpec, Failure> {
-    match config.kind.as_str() {
-        "" | "json-file" => {}
-        "none" => return Ok(LogSpec::None),
-        "local" | "syslog" | "journald" | "gelf" | "fluentd" | "awslogs" | "splunk" | "gcplogs" => {
-            let text = format!("log driver {} is not served by gantry yet", config.kind);
-            return Err(Failure::not_served(text));
-        }
-        other => {
-            let text = format!("logger: no log driver named '{other}' is registered");
-            return Err(Failure::bad_request(text));
-        }
-    }
-    let mut max_size = 0;
-    let mut max_files = 1;
-    for (key, value) in &config.config {
-        let invalid = || {
-            Failure::bad_request(format!(
-                "invalid value for json-file log opt '{key}': {value}"
-            ))
-        };
-        match key.as_str() {
-            "max-size" => max_size = size(value).ok_or_else(invalid)?,
-            "max-file" => {
-                max_files = value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
-            }
-            "compress" if value == "false" => {}
-            "compress" | "labels" | "labels-regex" | "env" | "env-regex" | "tag" | "mode"
-            | "max-buffer-size" => {
-                let text = format!("json-file log opt '{key}' is not served by gantry yet");
-                return Err(Failure::not_served(text));
-            }
-            _ => {
-                let text = format!("unknown log opt '{key}' for json-file log driver");
-                return Err(Failure::bad_request(text));
-            }
-        }
-    }
-    if max_size == 0 && max_files > 1 {
-        return Err(Failure::bad_request(
-            "max-file cannot be set when max-size is not set",
-        ));
-    }
-    Ok(match max_size {
-        0 => LogSpec::JsonFile,
-        max_size => LogSpec::JsonFileRotated {
-            max_size,
-            max_files,
-            compress: false,
-        },
-    })
-}
-
-/// `10m`, `1024`, `1GB`: powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix('b').unwrap_or(&lower);
-    let (digits, shift) = match lower.as_bytes().last()? {
-        b'k' => (&lower[..lower.len() - 1], 10),
-        b'm' => (&lower[..lower.len() - 1], 20),
-        b'g' => (&lower[..lower.len() - 1], 30),
-        _ => (lower, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) async fn info(door: Arc<DockerDoor>, _: Req) -> Answer {
             "Volume": names(PluginKind::Volume),
             "Network": names(PluginKind::Network),
             "Authorization": null,
-            "Log": ["json-file", "none"],
+            "Log": ["json-file", "local", "none"],
         },
         "SystemTime": Timestamp::from_system(std::time::SystemTime::now()).rfc3339(),
         "LoggingDriver": "json-file",

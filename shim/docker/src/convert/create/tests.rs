@@ -38,7 +38,7 @@ fn a_plain_create() {
         spec.resources,
         gantry_model::container::Resources::default()
     );
-    assert_eq!(spec.log, LogSpec::JsonFile);
+    assert_eq!(spec.log, gantry_model::container::LogSpec::JsonFile);
     assert!(spec.mounts.is_empty() && !spec.auto_remove);
     assert_eq!((data.path.as_str(), data.args.len()), ("true", 0));
     assert_eq!(data.config["Cmd"], json!(["true"]));
@@ -171,30 +171,6 @@ fn what_is_wrong_is_named() {
         assert_eq!(failure.status.as_u16(), status, "{raw}");
         assert!(failure.message.contains(part), "{}", failure.message);
     }
-}
-
-#[test]
-fn log_options() {
-    let with =
-        |options: Value| log(&body::read(json!({"Type": "json-file", "Config": options})).unwrap());
-    assert_eq!(
-        with(json!({"max-size": "10m", "max-file": "3"})).unwrap(),
-        LogSpec::JsonFileRotated {
-            max_size: 10 << 20,
-            max_files: 3,
-            compress: false,
-        }
-    );
-    assert_eq!(with(json!({})).unwrap(), LogSpec::JsonFile);
-    assert!(with(json!({"max-size": "x"})).is_err());
-    assert!(with(json!({"max-file": "2"})).is_err());
-    assert_eq!(
-        with(json!({"compress": "true"}))
-            .unwrap_err()
-            .status
-            .as_u16(),
-        501
-    );
 }
 
 #[test]
