@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use gantry_sdk::network::{CreateAnswer, CreateRequest, Ipam, NetworkRef, Pool};
 use gantry_sdk::{Error, ErrorCode, Result};
 use gantry_sys::netlink::{
-    Protocol, Socket, addresses, find_link, ip_forward, routes, set_ip_forward,
+    Protocol, Socket, addresses, find_link, ip_forward, links, routes, set_ip_forward,
 };
 
 use crate::book::Book;
 use crate::driver::{Bridge, info, open};
-use crate::error::kernel;
+use crate::error::{injected, kernel};
 use crate::record::{NetworkRecord, write};
 use crate::subnet::{Subnet, choose};
 use crate::{foreign, frames, link, options, rules};
@@ -147,12 +147,15 @@ impl Bridge {
         let mut repaired = Vec::new();
         let mark = self.names.network_mark(id);
         let mut firewall = self.firewall()?;
+        gantry_fault::point("network-bridge.create.before-table").map_err(injected)?;
         // The rules come first: no packet passes a bridge that nothing guards.
         if rules::ensure(&mut firewall, &self.names)? {
             repaired.push(format!("nf_tables table {} was made", self.names.table()));
         }
+        gantry_fault::point("network-bridge.create.before-rules").map_err(injected)?;
         let entries = rules::of_network(record, &mark);
         rules::add(&mut firewall, self.names.table(), &entries)?;
+        gantry_fault::point("network-bridge.create.before-link").map_err(injected)?;
         if let Err(error) = frames::ensure(&mut firewall, &self.names) {
             // Wanted, not needed: a kernel may lack nf_tables for bridges.
             self.warn(&format!(
@@ -163,6 +166,7 @@ impl Bridge {
         if link::ensure_bridge(host, record, &mark)? {
             repaired.push(format!("bridge {} of network {id} was made", record.bridge));
         }
+        gantry_fault::point("network-bridge.create.after-link").map_err(injected)?;
         if !record.internal {
             if !ip_forward().map_err(kernel)? {
                 set_ip_forward().map_err(kernel)?;
@@ -175,6 +179,7 @@ impl Bridge {
                 ));
             }
         }
+        gantry_fault::point("network-bridge.create.after-admit").map_err(injected)?;
         Ok(repaired)
     }
 
@@ -194,13 +199,7 @@ impl Bridge {
         let mut host = open(Protocol::Route)?;
         match self.network(network)? {
             Some(record) => self.take_down(&mut host, &network.id, &record)?,
-            None => {
-                // Its making was never finished: all there can be is found by name and mark.
-                let name = self.names.bridge(&network.id);
-                if link::own(&mut host, &name, &self.names.network_mark(&network.id))?.is_some() {
-                    link::remove(&mut host, &name)?;
-                }
-            }
+            None => self.remove_marked(&mut host, &network.id)?,
         }
         let mut book = self.book();
         book.networks.remove(&network.id);
@@ -208,10 +207,29 @@ impl Bridge {
         Ok(())
     }
 
-    fn take_down(&self, host: &mut Socket, id: &str, record: &NetworkRecord) -> Result<()> {
+    /// Removes what the making of a network left that was never finished: rules of other firewalls, links and our own
+    /// rules, all found by their mark.
+    fn remove_marked(&self, host: &mut Socket, id: &str) -> Result<()> {
         let mark = self.names.network_mark(id);
         let mut firewall = self.firewall()?;
         foreign::withdraw(&mut firewall, &self.names, |gone| gone == id)?;
+        let all = links(host).map_err(kernel)?;
+        for link in all.iter().filter(|l| l.alias.as_ref() == Some(&mark)) {
+            link::remove(host, &link.name)?;
+        }
+        rules::remove_marked(&mut firewall, self.names.table(), &mark)?;
+        if self.book().networks.keys().all(|other| other == id) {
+            return self.drop_tables(&mut firewall);
+        }
+        Ok(())
+    }
+
+    fn take_down(&self, host: &mut Socket, id: &str, record: &NetworkRecord) -> Result<()> {
+        let mark = self.names.network_mark(id);
+        let mut firewall = self.firewall()?;
+        gantry_fault::point("network-bridge.delete.before-withdraw").map_err(injected)?;
+        foreign::withdraw(&mut firewall, &self.names, |gone| gone == id)?;
+        gantry_fault::point("network-bridge.delete.before-link").map_err(injected)?;
         // The bridge goes before its rules, for the same reason for which it comes after them.
         if find_link(host, &record.bridge).map_err(kernel)?.is_some() {
             match link::own(host, &record.bridge, &mark) {
@@ -221,8 +239,10 @@ impl Bridge {
                 Err(error) => return Err(error),
             }
         }
+        gantry_fault::point("network-bridge.delete.before-rules").map_err(injected)?;
         let entries = rules::of_network(record, &mark);
         rules::remove(&mut firewall, self.names.table(), &entries)?;
+        gantry_fault::point("network-bridge.delete.after-rules").map_err(injected)?;
         let last = self.book().networks.keys().all(|other| other == id);
         if last {
             return self.drop_tables(&mut firewall);

@@ -16,3 +16,8 @@ pub(crate) fn kernel(error: netlink::Error) -> Error {
         None => Error::internal(message),
     }
 }
+
+/// A fault that a test asked for.
+pub(crate) fn injected(fault: gantry_fault::Injected) -> Error {
+    Error::internal(fault.to_string())
+}

@@ -9,6 +9,7 @@ use gantry_sys::netlink::{Protocol, Socket};
 
 use crate::book::Endpoint;
 use crate::driver::{Bridge, made, open};
+use crate::error::injected;
 use crate::record::{EndpointRecord, Mac, NetworkRecord, Published, write};
 use crate::{link, ports, rules};
 
@@ -122,13 +123,17 @@ impl Bridge {
         if record.interface.is_empty() {
             record.interface = link::free_name(&mut inside)?;
         }
+        gantry_fault::point("network-bridge.join.before-link").map_err(injected)?;
         link::connect(host, network, record, netns, &mark)?;
+        gantry_fault::point("network-bridge.join.after-link").map_err(injected)?;
         link::set_up_inside(&mut inside, network, record)?;
+        gantry_fault::point("network-bridge.join.after-address").map_err(injected)?;
         if record.ports.is_empty() {
             return Ok(());
         }
         let entries = rules::of_ports(record.address, &record.ports, &mark);
         rules::add(&mut *self.firewall()?, self.names.table(), &entries)?;
+        gantry_fault::point("network-bridge.join.after-rules").map_err(injected)?;
         self.forget_flows(&record.ports);
         Ok(())
     }
@@ -168,7 +173,9 @@ impl Bridge {
         }
         let mark = self.names.endpoint_mark(endpoint);
         let entries = rules::of_ports(record.address, &record.ports, &mark);
+        gantry_fault::point("network-bridge.leave.before-rules").map_err(injected)?;
         rules::remove(&mut *self.firewall()?, self.names.table(), &entries)?;
+        gantry_fault::point("network-bridge.leave.after-rules").map_err(injected)?;
         self.forget_flows(&record.ports);
         Ok(())
     }

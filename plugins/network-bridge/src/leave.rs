@@ -6,7 +6,7 @@ use gantry_sys::netlink::{Protocol, Socket, find_link};
 
 use crate::book::Endpoint;
 use crate::driver::{Bridge, open};
-use crate::error::kernel;
+use crate::error::{injected, kernel};
 use crate::record::{EndpointRecord, read};
 use crate::{link, rules};
 
@@ -31,7 +31,9 @@ impl Bridge {
         let name = name.unwrap_or_else(|| self.names.link(&r.endpoint));
         if link::own(&mut host, &name, &mark)?.is_some() {
             // Cheap, where deleting it is not: the kernel does that when the namespace is closed.
+            gantry_fault::point("network-bridge.leave.before-link").map_err(injected)?;
             link::disconnect(&mut host, &name)?;
+            gantry_fault::point("network-bridge.leave.after-link").map_err(injected)?;
         }
         let mut book = self.book();
         if let Some(record) = known {

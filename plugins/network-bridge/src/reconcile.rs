@@ -8,7 +8,7 @@ use gantry_sys::netlink::{Link, Protocol, Socket, find_link, links};
 
 use crate::book::{Book, Endpoint};
 use crate::driver::{Bridge, open};
-use crate::error::kernel;
+use crate::error::{injected, kernel};
 use crate::names::Owner;
 use crate::record::{EndpointRecord, NetworkRecord, read};
 use crate::{foreign, link, rules};
@@ -34,8 +34,11 @@ impl Bridge {
                 answer.lost.push(known.endpoint.clone());
             }
         }
+        gantry_fault::point("network-bridge.reconcile.before-strays").map_err(injected)?;
         self.remove_strays(&mut host, r, &marked, &fresh, &mut answer);
+        gantry_fault::point("network-bridge.reconcile.before-rules").map_err(injected)?;
         self.agree_rules(r, &networks, &fresh, &mut answer)?;
+        gantry_fault::point("network-bridge.reconcile.after-rules").map_err(injected)?;
         *self.book() = fresh;
         Ok(answer)
     }

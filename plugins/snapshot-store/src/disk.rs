@@ -28,6 +28,11 @@ pub(crate) enum Found {
     Unreadable(Error),
 }
 
+/// A fault that a test asked for.
+pub(crate) fn injected(fault: gantry_fault::Injected) -> Error {
+    Error::internal(fault.to_string())
+}
+
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::io(format!("{what} {}", path.display()), error)
 }
@@ -115,7 +120,9 @@ impl Disk {
     /// An empty folder to be filled before [`Disk::keep`].
     pub(crate) fn begin(&self, number: u64) -> Result<PathBuf> {
         let path = self.root.join("making").join(number.to_string());
+        gantry_fault::point("snapshot-store.make.before-folder").map_err(injected)?;
         make(&path, 0o711)?;
+        gantry_fault::point("snapshot-store.make.after-folder").map_err(injected)?;
         Ok(path)
     }
 
@@ -125,12 +132,16 @@ impl Disk {
     /// instead of two, and a power cut in between leaves an empty record, read as unfinished. The
     /// folder itself needs no sync: its entries were logged before the rename.
     pub(crate) fn keep(&self, making: &Path, record: &Record) -> Result<()> {
+        gantry_fault::point("snapshot-store.keep.before-record").map_err(injected)?;
         let file = write(&making.join(RECORD), record)?;
+        gantry_fault::point("snapshot-store.keep.before-rename").map_err(injected)?;
         let kept = self.folder(record.number);
         fs::rename(making, &kept).map_err(|e| failed("rename to", &kept, &e))?;
+        gantry_fault::point("snapshot-store.keep.after-rename").map_err(injected)?;
         let path = kept.join(RECORD);
         file.sync_all().map_err(|e| failed("sync", &path, &e))?;
-        sync(&self.kept())
+        sync(&self.kept())?;
+        gantry_fault::point("snapshot-store.keep.after-sync").map_err(injected)
     }
 
     /// Replaces the record of a snapshot in one step and makes it durable.
@@ -139,7 +150,9 @@ impl Disk {
         let (new, path) = (folder.join("record.new"), folder.join(RECORD));
         let file = write(&new, record)?;
         file.sync_all().map_err(|e| failed("sync", &new, &e))?;
+        gantry_fault::point("snapshot-store.commit.before-rename").map_err(injected)?;
         fs::rename(&new, &path).map_err(|e| failed("rename to", &path, &e))?;
+        gantry_fault::pass("snapshot-store.commit.after-rename");
         sync(&folder)
     }
 
@@ -147,6 +160,7 @@ impl Disk {
     pub(crate) fn sync_content(&self, number: u64) -> Result<()> {
         let path = self.folder(number);
         let folder = File::open(&path).map_err(|e| failed("open", &path, &e))?;
+        gantry_fault::point("snapshot-store.commit.before-sync").map_err(injected)?;
         gantry_sys::tree::sync_file_system(&folder)
             .map_err(|e| Error::io(format!("sync {}", path.display()), &e.into()))
     }
@@ -158,7 +172,9 @@ impl Disk {
     pub(crate) fn put_away(&self, number: u64) -> Result<PathBuf> {
         let removed = self.root.join("removed").join(number.to_string());
         let kept = self.folder(number);
+        gantry_fault::point("snapshot-store.remove.before-rename").map_err(injected)?;
         fs::rename(&kept, &removed).map_err(|e| failed("rename", &kept, &e))?;
+        gantry_fault::pass("snapshot-store.remove.after-rename");
         Ok(removed)
     }
 
@@ -186,11 +202,12 @@ fn number_of(name: &OsStr) -> Option<u64> {
 
 /// Frees a folder's space. Symlinks in it are removed, never followed.
 pub(crate) fn free(path: &Path) -> Result<()> {
+    gantry_fault::point("snapshot-store.free.before-delete").map_err(injected)?;
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove", path, &error))
         }
-        _ => Ok(()),
+        _ => gantry_fault::point("snapshot-store.free.after-delete").map_err(injected),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use gantry_sdk::snapshot::Kind;
 use gantry_sdk::{Error, ErrorCode, Labels, Result};
 
-use crate::disk::{Disk, Found, free};
+use crate::disk::{Disk, Found, free, injected};
 use crate::record::{Record, VERSION};
 
 /// All snapshots of one driver. May be used by several threads; the host never has two changes of
@@ -149,6 +149,9 @@ impl Store {
         };
         let made = self.disk.begin(number).and_then(|making| {
             let filled = fill(&making, parent_record.as_ref());
+            let filled = filled.and_then(|()| {
+                gantry_fault::point("snapshot-store.make.after-fill").map_err(injected)
+            });
             let kept = filled.and_then(|()| self.disk.keep(&making, &record));
             if kept.is_err() {
                 // What stays is found by the next cleanup.

@@ -31,6 +31,11 @@ fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::io(what, &error)
 }
 
+/// A fault that a test asked for.
+fn injected(fault: gantry_fault::Injected) -> Error {
+    Error::internal(fault.to_string())
+}
+
 fn make(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -86,8 +91,11 @@ impl Shelf {
     /// that the volume is there.
     pub(crate) fn make(&self, name: &str, options: &Labels, labels: &Labels) -> Result<()> {
         let folder = self.folder(name);
+        gantry_fault::point("volume-local.make.before-folder").map_err(injected)?;
         make(&folder, 0o711)?;
+        gantry_fault::point("volume-local.make.after-folder").map_err(injected)?;
         make(&self.data(name), 0o755)?;
+        gantry_fault::point("volume-local.make.after-data").map_err(injected)?;
         let record = Record {
             version: VERSION,
             options: options.clone(),
@@ -105,7 +113,9 @@ impl Shelf {
             .mode(0o600)
             .open(&path);
         let mut file = made.map_err(failed("make", &path))?;
+        gantry_fault::point("volume-local.make.before-record").map_err(injected)?;
         write(&mut file).map_err(failed("write", &path))?;
+        gantry_fault::point("volume-local.make.after-record").map_err(injected)?;
         sync(&self.root)
     }
 
@@ -117,13 +127,16 @@ impl Shelf {
         let bin = self.root.join(".removed");
         make(&bin, 0o700)?;
         let gone = bin.join(unique());
+        gantry_fault::point("volume-local.remove.before-rename").map_err(injected)?;
         match fs::rename(&folder, &gone) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(failed("remove", &folder))?,
         }
+        gantry_fault::point("volume-local.remove.after-rename").map_err(injected)?;
         // Not synced: after a power cut the volume is gone, or there again whole.
         // Symlinks inside are removed, never followed.
         fs::remove_dir_all(&gone).map_err(failed("remove", &gone))?;
+        gantry_fault::pass("volume-local.remove.after-delete");
         Ok(true)
     }
 
