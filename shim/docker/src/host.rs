@@ -46,22 +46,6 @@ impl Host {
     }
 }
 
-/// Nanoseconds of CPU time all CPUs of the host have spent, idle included, from `/proc/stat`'s first line.
-pub(crate) fn system_cpu() -> u64 {
-    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    // proc(5): user nice system idle iowait irq softirq steal, in 1/100 s.
-    let ticks: u64 = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(1)
-        .take(8)
-        .filter_map(|number| number.parse::<u64>().ok())
-        .sum();
-    ticks.saturating_mul(10_000_000)
-}
-
 /// How long `ps` may take, and how much of what it says is read.
 const PS_TIME: Duration = Duration::from_secs(10);
 const PS_OUTPUT: u64 = 8 << 20;

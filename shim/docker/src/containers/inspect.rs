@@ -17,6 +17,6 @@ pub(crate) async fn inspect(door: Arc<DockerDoor>, req: Req) -> Answer {
         &container,
         req.version,
         &execs,
-        &gantry_model::policy::Health::default(),
+        &door.engine.health(&container.id),
     ))
 }

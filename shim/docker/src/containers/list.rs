@@ -68,7 +68,7 @@ pub(crate) async fn list(door: Arc<DockerDoor>, req: Req) -> Answer {
             continue;
         }
         let data = DoorData::of(&one);
-        let health = HealthStatus::None;
+        let health = door.engine.health(&one.id).status;
         if !fits(&door, &one, &data, health, &filters, ancestors.as_ref())? {
             continue;
         }
