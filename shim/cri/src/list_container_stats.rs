@@ -1,6 +1,5 @@
-//! ListContainerStats: the figures of all containers that run.
+//! ListContainerStats: the figures of all containers that run, as they were read last.
 
-use futures_util::future::join_all;
 use gantry_cri_api::v1::{ContainerFilter, ListContainerStatsRequest, ListContainerStatsResponse};
 use gantry_model::Result;
 use gantry_model::image::Origin;
@@ -26,12 +25,12 @@ pub(crate) async fn handle(
         .iter()
         .filter(|container| matches!(container.state, State::Running | State::Paused))
         .filter(|container| filter.matches(container));
-    let figures = join_all(running.map(|container| async move {
-        // One that has just ended is left out of the list, it does not spoil it.
-        let figures = door.engine.container_stats(&container.id).await.ok()?;
-        Some(stats::view(container, &figures))
-    }));
+    let figures = running.filter_map(|container| {
+        // One that has just ended, or has just begun, is left out of the list; it does not spoil it.
+        let samples = door.engine.sampled_stats(&container.id).ok().flatten()?;
+        Some(stats::view(container, &samples.last.stats))
+    });
     Ok(ListContainerStatsResponse {
-        stats: figures.await.into_iter().flatten().collect(),
+        stats: figures.collect(),
     })
 }
