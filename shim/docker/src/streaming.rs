@@ -1,5 +1,6 @@
 //! Everything that is not one request and one answer: taken-over connections, framed output, lines of JSON.
 
+pub(crate) mod detach;
 pub(crate) mod frame;
 pub(crate) mod head;
 pub(crate) mod hijack;

@@ -10,6 +10,7 @@ use crate::containers::{logs, named};
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::Answer;
+use crate::streaming::detach::DetachKeys;
 use crate::streaming::hijack::Hijack;
 
 /// Takes the connection over and attaches it. Before a start the attachment belongs to the next run; the client is
@@ -28,7 +29,8 @@ pub(crate) async fn attach(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     } else {
         Bytes::new()
     };
-    let hijack = Hijack::new(&mut req, container.spec.process.terminal);
+    let keys = DetachKeys::parse(req.query.text("detachKeys").unwrap_or_default())?;
+    let hijack = Hijack::new(&mut req, container.spec.process.terminal).detached_by(keys);
     let answer = hijack.answer();
     if !stream {
         tokio::spawn(hijack.pump(None, false, past, async {}));

@@ -16,12 +16,14 @@ use crate::convert::body::{self, Words};
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, Failure, json};
+use crate::streaming::detach::DetachKeys;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Body {
     user: String,
     privileged: bool,
+    detach_keys: String,
     tty: bool,
     attach_stdin: bool,
     attach_stdout: bool,
@@ -39,6 +41,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     if command.is_empty() {
         return Err(Failure::bad_request("no exec command specified"));
     }
+    DetachKeys::parse(&body.detach_keys)?;
     let spec = ExecSpec {
         command,
         env: body.env,
@@ -54,6 +57,7 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
             stdout: body.attach_stdout,
             stderr: body.attach_stderr,
         },
+        door_data: body.detach_keys,
     };
     let id = door
         .engine

@@ -36,7 +36,7 @@ fn shown(view: &ExecView) -> Value {
         "OpenStdout": spec.streams.stdout,
         "CanRemove": !view.running && view.exit_code.is_some(),
         "ContainerID": view.container.as_str(),
-        "DetachKeys": "",
+        "DetachKeys": spec.door_data,
         "Pid": view.pid,
     })
 }

@@ -12,6 +12,7 @@ use crate::convert::body;
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, ok_empty};
+use crate::streaming::detach::DetachKeys;
 use crate::streaming::frame;
 use crate::streaming::hijack::Hijack;
 
@@ -48,7 +49,8 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     }
     let streams = exec.spec.streams;
     let terminal = exec.spec.terminal;
-    let hijack = Hijack::new(&mut req, terminal);
+    let keys = DetachKeys::parse(&exec.spec.door_data)?;
+    let hijack = Hijack::new(&mut req, terminal).detached_by(keys);
     match door.engine.start_exec(&exec.id, streams, size).await {
         Ok(attached) => {
             let answer = hijack.answer();

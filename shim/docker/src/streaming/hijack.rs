@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::mpsc;
 
+use super::detach::DetachKeys;
 use super::{Peer, frame, head};
 use crate::request::Req;
 use crate::response::{AnswerBody, nothing};
@@ -30,6 +31,7 @@ pub(crate) struct Hijack {
     plain: bool,
     terminal: bool,
     content_type: &'static str,
+    detach: Option<DetachKeys>,
 }
 
 impl Hijack {
@@ -41,7 +43,14 @@ impl Hijack {
             terminal,
             content_type: frame::content_type(terminal, req.version),
             upgrade: hyper::upgrade::on(&mut req.http),
+            detach: None,
         }
+    }
+
+    /// The client of a terminal may let go of it by these keys.
+    pub(crate) fn detached_by(mut self, keys: DetachKeys) -> Self {
+        self.detach = self.terminal.then_some(keys);
+        self
     }
 
     /// The other end.
@@ -89,8 +98,11 @@ impl Hijack {
                     last.await;
                 }
             };
+            let keys = self.detach.filter(|_| stdin);
             let inward = async {
-                take_input(reader, stdin.then_some(input)).await;
+                if take_input(reader, stdin.then_some(input), keys).await == Heard::Keys {
+                    return;
+                }
                 self.peer.gone().await;
             };
             tokio::select! {
@@ -128,21 +140,41 @@ async fn give_output(
     to.flush().await
 }
 
+/// Why nothing more is read of a client.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// Its input has ended.
+    End,
+    /// The keys to let go.
+    Keys,
+}
+
 /// Reads what the client sends until it ends; hands it on if somebody wants it.
-async fn take_input(mut reader: ReadHalf<TokioIo<Upgraded>>, to: Option<mpsc::Sender<Input>>) {
+async fn take_input(
+    mut reader: ReadHalf<TokioIo<Upgraded>>,
+    to: Option<mpsc::Sender<Input>>,
+    mut detach: Option<DetachKeys>,
+) -> Heard {
     let mut buffer = vec![0; CHUNK];
     loop {
         let read = reader.read(&mut buffer).await.unwrap_or(0);
+        let (bytes, over) = match &mut detach {
+            Some(keys) => keys.filter(&buffer[..read]),
+            None => (buffer[..read].to_vec(), false),
+        };
         let piece = match read {
             0 => Input::End,
-            n => Input::Data(buffer[..n].to_vec()),
+            _ => Input::Data(bytes),
         };
         if let Some(to) = &to {
             // The container may have closed its stdin or ended; its output may still come, so reading goes on.
             let _ = to.send(piece).await;
         }
+        if over {
+            return Heard::Keys;
+        }
         if read == 0 {
-            return;
+            return Heard::End;
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct ExecSpec {
     pub terminal: bool,
     /// What the starter will attach.
     pub streams: AttachStreams,
+    /// The door's own; not looked at.
+    pub door_data: String,
 }
 
 /// An exec for a reader.
