@@ -288,6 +288,7 @@ impl Engine {
         streams: AttachStreams,
     ) -> Result<Attached> {
         let (reply, answer) = tokio::sync::oneshot::channel();
+        self.inner.tell_container(id, "attach", &[]);
         let _ = self.inner.owner_of(id)?.send(Message::Attach {
             id: id.clone(),
             streams,
@@ -310,7 +311,11 @@ impl Engine {
                 &Target::Container(id.clone()),
                 size,
             )
-            .await
+            .await?;
+        let (height, width) = (size.rows.to_string(), size.columns.to_string());
+        self.inner
+            .tell_container(id, "resize", &[("height", height), ("width", width)]);
+        Ok(())
     }
 
     /// Opens the log anew after somebody rotated it; the file exists when this returns.
