@@ -1,7 +1,9 @@
 //! Accepts connections, checks who is there, and serves them.
 
+use std::time::Duration;
+
 use gantry_engine::Engine;
-use gantry_model::{Error, Result};
+use gantry_model::Result;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -11,10 +13,13 @@ use tokio::task::JoinSet;
 use crate::routes::routes;
 use crate::{AdminConfig, Door};
 
+/// Between two tries while connections cannot be accepted.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Serves the door until `shutdown` is ready; then connections are cut, since an event stream has no end of its own.
 ///
 /// # Errors
-/// `Internal` when the listener breaks.
+/// None now: a socket that cannot accept connections is tried again.
 pub async fn serve(
     listener: UnixListener,
     engine: Engine,
@@ -24,6 +29,7 @@ pub async fn serve(
     let allowed = config.allowed_uid;
     let service = routes(Door { engine, config });
     let mut connections = JoinSet::new();
+    let mut failing = false;
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -32,14 +38,20 @@ pub async fn serve(
             accepted = listener.accept() => {
                 let stream = match accepted {
                     Ok((stream, _)) => stream,
-                    // The peer went away, or descriptors are short for a moment: neither ends the door.
-                    Err(error) if is_transient(&error) => {
-                        tracing::warn!(%error, "accept on the admin socket failed");
-                        tokio::task::yield_now().await;
+                    // The peer went away, or descriptors are short for a while: neither ends the door, and who waits
+                    // stays in the socket's queue.
+                    Err(error) => {
+                        if !failing {
+                            tracing::warn!(%error, "the admin door cannot accept connections; it keeps trying");
+                        }
+                        failing = true;
+                        tokio::time::sleep(AGAIN).await;
                         continue;
                     }
-                    Err(e) => return Err(Error::internal(format!("accept on the admin socket: {e}"))),
                 };
+                if std::mem::take(&mut failing) {
+                    tracing::info!("the admin door accepts connections again");
+                }
                 if !may_talk(&stream, allowed) {
                     continue;
                 }
@@ -74,17 +86,6 @@ fn may_talk(stream: &UnixStream, allowed: u32) -> bool {
             false
         }
     }
-}
-
-fn is_transient(error: &std::io::Error) -> bool {
-    // ENFILE 23, EMFILE 24 (errno(3)): no names of their own in std.
-    matches!(error.raw_os_error(), Some(23 | 24))
-        || matches!(
-            error.kind(),
-            std::io::ErrorKind::ConnectionAborted
-                | std::io::ErrorKind::Interrupted
-                | std::io::ErrorKind::WouldBlock
-        )
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod convert;
 mod deadline;
+mod incoming;
 mod service;
 mod status;
 mod trace;
@@ -46,7 +47,6 @@ use gantry_cri_api::v1::runtime_service_server::RuntimeServiceServer;
 use gantry_engine::Engine;
 use gantry_model::{Error, Result};
 use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 
 /// Bytes of one request; the same limit kubelet has for answers.
 pub const MAX_REQUEST: usize = 16 << 20;
@@ -90,7 +90,7 @@ pub async fn serve(
         .trace_fn(trace::span)
         .add_service(runtime.max_decoding_message_size(MAX_REQUEST))
         .add_service(images.max_decoding_message_size(MAX_REQUEST))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown)
+        .serve_with_incoming_shutdown(incoming::incoming(listener), shutdown)
         .await
         .map_err(|e| Error::internal(format!("serve the cri door: {e}")))
 }

@@ -21,6 +21,7 @@ use crate::config::DockerConfig;
 use crate::door::DockerDoor;
 use crate::response::{AnswerBody, CutOff};
 use crate::route;
+use crate::streaming::head::PLAIN;
 use crate::streaming::{Peer, SharedStream, Tap};
 use crate::version::NEWEST;
 
@@ -41,18 +42,25 @@ pub async fn serve(
     let tracker = TaskTracker::new();
     let (closing, closed) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
+    let mut failing = false;
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("the docker door accepts connections again");
+                    }
                     let stream = SharedStream::new(stream);
                     let peer = Arc::new(stream.clone());
                     tracker.spawn(connection(stream, peer, Arc::clone(&door), closed.clone()));
                 }
                 Err(error) => {
                     // Out of descriptors: accepting at once again would only burn a CPU.
-                    tracing::warn!(%error, "accepting a connection on the docker socket failed");
+                    if !failing {
+                        tracing::warn!(%error, "the docker door cannot accept connections; it keeps trying");
+                    }
+                    failing = true;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -110,6 +118,8 @@ async fn answer(
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let server = format!("Gantry/{} (linux)", door.config.server_version);
+    // What it asked about the connection was replaced by the wish to take it over.
+    let plain = request.headers().contains_key(PLAIN);
     let mut response = match route::answer(door, peer, request).await {
         Ok(response) => response,
         Err(failure) => {
@@ -122,7 +132,11 @@ async fn answer(
             failure.into_response()
         }
     };
+    let refused = response.status() != StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
+    if plain && refused {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(
         "api-version",
         HeaderValue::from_str(&NEWEST.to_string()).expect("two numbers and a dot"),
