@@ -117,9 +117,30 @@ fn overlay(desc: &MountDesc, options: &Options) -> Result<OwnedFd> {
         what.upper =
             (!desc.upper.is_empty()).then(|| (desc.upper.clone().into(), desc.work.clone().into()));
     }
+    forget_volatile(&what)?;
     mount::overlay(&what, options.set)
         .map_err(|e| e.within("root file system"))
         .kind(FailureKind::Mount)
+}
+
+/// A volatile overlay leaves a mark in its work directory that keeps the kernel (since 5.10) from mounting it again, as
+/// it may have lost writes if the machine crashed meanwhile. Whoever asks for a volatile one again has said that this
+/// does not matter.
+fn forget_volatile(what: &Overlay) -> Result<()> {
+    let Some((_, work)) = &what.upper else {
+        return Ok(());
+    };
+    if !what.options.iter().any(|(key, _)| key == "volatile") {
+        return Ok(());
+    }
+    let mark = work.join("work/incompat/volatile");
+    match std::fs::remove_dir(&mark) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            let what = format!("remove {}", mark.display());
+            Err(gantry_sys::Error::from_io(what, &e).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A missing host path is the user's to mend and gets its own kind.
