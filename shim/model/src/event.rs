@@ -45,7 +45,7 @@ impl Subject {
 /// Something that became true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Grows by one; never reused by an instance.
+    /// Grows; never used twice by an instance. A start after a crash leaves some out.
     pub sequence: u64,
     /// When.
     pub at: Timestamp,
