@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) images: Arc<dyn ImageService>,
     pub(crate) supervisors: Arc<dyn SupervisorService>,
     pub(crate) host: Arc<dyn Host>,
+    /// What is left alone.
+    pub(crate) unreadable: crate::ledger::Unreadable,
     /// What is being worked on.
     pub(crate) work: crate::work::Work,
     pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,

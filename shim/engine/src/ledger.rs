@@ -59,8 +59,50 @@ pub(crate) struct Loaded {
     pub(crate) damaged: Vec<String>,
     /// What was known of containers' health.
     pub(crate) health: Vec<(ContainerId, crate::health::Record)>,
-    /// Containers among them: whatever runs for them is left alone.
-    pub(crate) unreadable: BTreeSet<ContainerId>,
+    /// Whose they are.
+    pub(crate) unreadable: Unreadable,
+}
+
+/// Objects whose records this version cannot read: damaged, or written by a newer one. Whatever exists for them is left
+/// alone, for the version that can.
+#[derive(Default)]
+pub(crate) struct Unreadable {
+    pub(crate) containers: BTreeSet<ContainerId>,
+    pub(crate) sandboxes: BTreeSet<SandboxId>,
+    /// Any record of these or another table.
+    pub(crate) any: bool,
+}
+
+impl Unreadable {
+    fn among(damaged: &[String]) -> Self {
+        let of = |table: Table| {
+            let prefix = format!("{table:?} ");
+            let ids = damaged
+                .iter()
+                .filter_map(move |text| text.strip_prefix(&prefix)?.split(':').next());
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let containers = of(Table::Containers);
+        let sandboxes = of(Table::Sandboxes);
+        Self {
+            containers: containers
+                .iter()
+                .filter_map(|id| ContainerId::parse(id).ok())
+                .collect(),
+            sandboxes: sandboxes
+                .iter()
+                .filter_map(|id| SandboxId::parse(id).ok())
+                .collect(),
+            any: !damaged.is_empty(),
+        }
+    }
+
+    /// Whether the sandbox, or the container it is for, is one of them.
+    pub(crate) fn concerns(&self, sandbox: &Sandbox) -> bool {
+        let container = sandbox.container.as_ref();
+        self.sandboxes.contains(&sandbox.id)
+            || container.is_some_and(|id| self.containers.contains(id))
+    }
 }
 
 impl Ledger {
@@ -108,12 +150,7 @@ impl Ledger {
         let past = rows::<Event>(&store, Table::Events, &mut damaged)?;
         let health = healths(&store, &tables)?;
         let promised = note(&store, crate::events::PROMISE_KEY)?.unwrap_or(0);
-        let prefix = format!("{:?} ", Table::Containers);
-        let unreadable = damaged
-            .iter()
-            .filter_map(|text| text.strip_prefix(&prefix)?.split(':').next())
-            .filter_map(|id| ContainerId::parse(id).ok())
-            .collect();
+        let unreadable = Unreadable::among(&damaged);
         let ledger = Self {
             store,
             tables: RwLock::new(tables),

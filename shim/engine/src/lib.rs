@@ -88,6 +88,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             config: parts.config,
             ledger: loaded.ledger,
+            unreadable: loaded.unreadable,
             drivers: parts.drivers,
             images: parts.images,
             supervisors: parts.supervisors,
@@ -102,7 +103,7 @@ impl Engine {
             work: Default::default(),
         });
         inner.health.restore(loaded.health);
-        recovery::run(&inner, &loaded.unreadable).await?;
+        recovery::run(&inner).await?;
         sampler::begin(&inner);
         Ok(Self { inner })
     }

@@ -3,7 +3,7 @@
 
 mod sandboxes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gantry_model::container::Container;
@@ -20,10 +20,11 @@ use crate::effect::network;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
 use crate::owner::{Message, Object, Wish, policy};
 use crate::{late, networks};
+
 /// The note that keeps the boot id of the last daemon's time.
 const BOOT: &str = "boot-id";
 
-pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) -> Result<()> {
+pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
     let booted = booted(inner).await?;
     let mut found: BTreeMap<SandboxId, Recovered> = inner
         .supervisors
@@ -41,14 +42,7 @@ pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) 
         let one = found.remove(&sandbox.id);
         async move {
             match one {
-                // A container this version cannot read is not ours to end: a newer version will know it.
-                _ if sandbox
-                    .container
-                    .as_ref()
-                    .is_some_and(|id| unreadable.contains(id)) =>
-                {
-                    Ok(())
-                }
+                _ if inner.unreadable.concerns(sandbox) => Ok(()),
                 Some(one) if one.alive && one.committed && !one.stale => {
                     sandboxes::adopt(inner, sandbox, one).await
                 }
@@ -61,6 +55,7 @@ pub(crate) async fn run(inner: &Arc<Inner>, unreadable: &BTreeSet<ContainerId>) 
         .into_iter()
         .collect::<Result<()>>()?;
     gantry_fault::pass("engine.recovery.after-sandboxes");
+    found.retain(|id, _| !inner.unreadable.sandboxes.contains(id));
     for stray in found.into_values() {
         end_stray(inner, stray).await;
     }

@@ -414,6 +414,10 @@ impl Inner {
 
     /// Removes content nothing claims. When somebody uses content that is not recorded yet, the last of them does it.
     pub(crate) async fn collect_now(inner: &Arc<Self>) {
+        if inner.unreadable.any {
+            // What cannot be read may claim what nobody else does.
+            return;
+        }
         inner
             .collect_wanted
             .store(true, std::sync::atomic::Ordering::SeqCst);

@@ -202,6 +202,7 @@ pub(crate) fn orphans(inner: &Inner) -> Vec<Arc<Endpoint>> {
         .endpoints
         .values()
         .filter(|endpoint| !tables.sandboxes.contains_key(&endpoint.sandbox))
+        .filter(|endpoint| !inner.unreadable.sandboxes.contains(&endpoint.sandbox))
         .cloned()
         .collect()
 }
