@@ -4,16 +4,25 @@ use std::process::ExitCode;
 
 mod suite {
     //! One file per subject.
+    pub(crate) mod attach_exec;
     pub(crate) mod bad_input;
     pub(crate) mod both_doors;
     pub(crate) mod conformance;
     pub(crate) mod cri_pod;
     pub(crate) mod daemon;
+    pub(crate) mod docker_health;
     pub(crate) mod docker_life;
     pub(crate) mod docker_objects;
+    pub(crate) mod docker_restart;
     pub(crate) mod docker_run;
+    pub(crate) mod docker_verbs;
+    pub(crate) mod exhaustion;
+    pub(crate) mod full_disk;
     pub(crate) mod leaving;
+    pub(crate) mod logs_read;
+    pub(crate) mod logs_whole;
     pub(crate) mod oci_bundle;
+    pub(crate) mod plugin_faults;
     pub(crate) mod plugins;
     pub(crate) mod registry;
     pub(crate) mod survive;
@@ -24,14 +33,23 @@ fn main() -> ExitCode {
         suite::daemon::cases(),
         suite::docker_run::cases(),
         suite::docker_life::cases(),
+        suite::attach_exec::cases(),
         suite::docker_objects::cases(),
+        suite::docker_restart::cases(),
+        suite::docker_health::cases(),
+        suite::docker_verbs::cases(),
         suite::cri_pod::cases(),
         suite::both_doors::cases(),
         suite::survive::cases(),
         suite::leaving::cases(),
+        suite::logs_read::cases(),
+        suite::logs_whole::cases(),
         suite::bad_input::cases(),
+        suite::exhaustion::cases(),
+        suite::full_disk::cases(),
         suite::oci_bundle::cases(),
         suite::plugins::cases(),
+        suite::plugin_faults::cases(),
         suite::conformance::cases(),
         suite::registry::cases(),
     ];
