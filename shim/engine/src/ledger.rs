@@ -93,7 +93,7 @@ impl Unreadable {
                 .iter()
                 .filter_map(|id| SandboxId::parse(id).ok())
                 .collect(),
-            any: !damaged.is_empty(),
+            any: damaged.iter().any(|text| !fleeting(text)),
         }
     }
 
@@ -302,6 +302,13 @@ impl Ledger {
             sender.send_modify(|seen| seen.settled = settled);
         }
     }
+}
+
+/// Whether a damaged record is of a table that claims nothing.
+fn fleeting(text: &str) -> bool {
+    [Table::Events, Table::Operations]
+        .iter()
+        .any(|table| text.starts_with(&format!("{table:?} ")))
 }
 
 /// The containers whose records these items change.
