@@ -134,7 +134,8 @@ fn forget_volatile(what: &Overlay) -> Result<()> {
         return Ok(());
     }
     let mark = work.join("work/incompat/volatile");
-    match std::fs::remove_dir(&mark) {
+    // With the file `dirty` in it.
+    match std::fs::remove_dir_all(&mark) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             let what = format!("remove {}", mark.display());
             Err(gantry_sys::Error::from_io(what, &e).into())
