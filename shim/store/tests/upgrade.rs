@@ -3,9 +3,14 @@
 //! `v0_1/rows.jsonl` are rows a gantryd of release 0.1 wrote while it ran containers of both doors; `v0_1/*.rs` are its
 //! record types. Neither ever changes.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test of its own crate: the helpers are no test functions"
+)]
+
 mod v0_1 {
-    pub mod records;
-    pub mod specs;
+    pub(crate) mod records;
+    pub(crate) mod specs;
 }
 
 use gantry_model::container::{Container, LogSpec};

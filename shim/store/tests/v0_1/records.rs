@@ -9,165 +9,165 @@ use serde::{Deserialize, Serialize};
 
 use super::specs::*;
 
-pub type ContainerId = String;
-pub type SandboxId = String;
-pub type NetworkId = String;
-pub type EndpointId = String;
-pub type OperationId = String;
+pub(crate) type ContainerId = String;
+pub(crate) type SandboxId = String;
+pub(crate) type NetworkId = String;
+pub(crate) type EndpointId = String;
+pub(crate) type OperationId = String;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Container {
-    pub id: ContainerId,
-    pub origin: Origin,
-    pub name: String,
+pub(crate) struct Container {
+    pub(crate) id: ContainerId,
+    pub(crate) origin: Origin,
+    pub(crate) name: String,
     #[serde(default)]
-    pub cri_name: String,
+    pub(crate) cri_name: String,
     #[serde(default)]
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     #[serde(default)]
-    pub pod: Option<SandboxId>,
-    pub created_at: Timestamp,
-    pub spec: ContainerSpec,
+    pub(crate) pod: Option<SandboxId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) spec: ContainerSpec,
     #[serde(default)]
-    pub door_data: String,
-    pub image_name: String,
-    pub image: Descriptor,
-    pub image_config: String,
-    pub snapshotter: String,
-    pub state: State,
+    pub(crate) door_data: String,
+    pub(crate) image_name: String,
+    pub(crate) image: Descriptor,
+    pub(crate) image_config: String,
+    pub(crate) snapshotter: String,
+    pub(crate) state: State,
     #[serde(default)]
-    pub run: Option<Run>,
+    pub(crate) run: Option<Run>,
     #[serde(default)]
-    pub volumes: Vec<VolumeUse>,
+    pub(crate) volumes: Vec<VolumeUse>,
     #[serde(default)]
-    pub log_path: String,
-    pub log: LogSink,
+    pub(crate) log_path: String,
+    pub(crate) log: LogSink,
     #[serde(default)]
-    pub hosts_path: String,
+    pub(crate) hosts_path: String,
     #[serde(default)]
-    pub hostname_path: String,
+    pub(crate) hostname_path: String,
     #[serde(default)]
-    pub resolv_path: String,
+    pub(crate) resolv_path: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sandbox {
-    pub id: SandboxId,
-    pub origin: Origin,
+pub(crate) struct Sandbox {
+    pub(crate) id: SandboxId,
+    pub(crate) origin: Origin,
     #[serde(default)]
-    pub pod: Option<PodSpec>,
+    pub(crate) pod: Option<PodSpec>,
     #[serde(default)]
-    pub container: Option<ContainerId>,
-    pub created_at: Timestamp,
-    pub state: State,
-    pub network: NamespaceMode,
+    pub(crate) container: Option<ContainerId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) state: State,
+    pub(crate) network: NamespaceMode,
     #[serde(default)]
-    pub endpoints: Vec<EndpointId>,
+    pub(crate) endpoints: Vec<EndpointId>,
     #[serde(default)]
-    pub addresses: Vec<String>,
-    pub cgroup: String,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) cgroup: String,
     #[serde(default)]
-    pub files: SandboxFiles,
+    pub(crate) files: SandboxFiles,
     #[serde(default)]
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Network {
-    pub id: NetworkId,
-    pub spec: NetworkSpec,
-    pub created_at: Timestamp,
+pub(crate) struct Network {
+    pub(crate) id: NetworkId,
+    pub(crate) spec: NetworkSpec,
+    pub(crate) created_at: Timestamp,
     #[serde(default)]
-    pub predefined: bool,
+    pub(crate) predefined: bool,
     #[serde(default)]
-    pub state: PluginState,
+    pub(crate) state: PluginState,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Endpoint {
-    pub id: EndpointId,
-    pub network: NetworkId,
-    pub sandbox: SandboxId,
-    pub spec: EndpointSpec,
+pub(crate) struct Endpoint {
+    pub(crate) id: EndpointId,
+    pub(crate) network: NetworkId,
+    pub(crate) sandbox: SandboxId,
+    pub(crate) spec: EndpointSpec,
     #[serde(default)]
-    pub ports: Vec<PublishedPort>,
+    pub(crate) ports: Vec<PublishedPort>,
     #[serde(default)]
-    pub interfaces: Vec<Interface>,
+    pub(crate) interfaces: Vec<Interface>,
     #[serde(default)]
-    pub joined: bool,
+    pub(crate) joined: bool,
     #[serde(default)]
-    pub state: PluginState,
+    pub(crate) state: PluginState,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Volume {
-    pub name: String,
-    pub driver: String,
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) driver: String,
     #[serde(default)]
-    pub options: BTreeMap<String, String>,
+    pub(crate) options: BTreeMap<String, String>,
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    pub created_at: Timestamp,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) created_at: Timestamp,
     #[serde(default)]
-    pub anonymous: bool,
+    pub(crate) anonymous: bool,
     #[serde(default)]
-    pub filled: bool,
+    pub(crate) filled: bool,
     #[serde(default)]
-    pub mountpoint: String,
+    pub(crate) mountpoint: String,
     #[serde(default)]
-    pub made: bool,
+    pub(crate) made: bool,
     #[serde(default)]
-    pub state: PluginState,
+    pub(crate) state: PluginState,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ImageName {
-    pub name: String,
-    pub target: Descriptor,
-    pub claims: BTreeSet<Origin>,
-    pub updated_at: Timestamp,
+pub(crate) struct ImageName {
+    pub(crate) name: String,
+    pub(crate) target: Descriptor,
+    pub(crate) claims: BTreeSet<Origin>,
+    pub(crate) updated_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Operation {
-    pub id: OperationId,
-    pub kind: OperationKind,
-    pub object: String,
-    pub since: Timestamp,
-    pub deadline: Timestamp,
+pub(crate) struct Operation {
+    pub(crate) id: OperationId,
+    pub(crate) kind: OperationKind,
+    pub(crate) object: String,
+    pub(crate) since: Timestamp,
+    pub(crate) deadline: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    pub sequence: u64,
-    pub at: Timestamp,
-    pub subject: Subject,
-    pub action: String,
-    pub id: String,
-    pub origin: Option<Origin>,
-    pub attributes: BTreeMap<String, String>,
+pub(crate) struct Event {
+    pub(crate) sequence: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) subject: Subject,
+    pub(crate) action: String,
+    pub(crate) id: String,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Origin {
+pub(crate) enum Origin {
     Docker,
     Cri,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Timestamp(pub i64);
+pub(crate) struct Timestamp(pub(crate) i64);
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Descriptor {
-    pub media_type: String,
-    pub digest: String,
-    pub size: u64,
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     Created,
     Running,
     Paused,
@@ -177,37 +177,37 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    pub number: u32,
-    pub sandbox: SandboxId,
+pub(crate) struct Run {
+    pub(crate) number: u32,
+    pub(crate) sandbox: SandboxId,
     #[serde(default)]
-    pub pid: i32,
+    pub(crate) pid: i32,
     #[serde(default)]
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     #[serde(default)]
-    pub exit: Option<Exit>,
+    pub(crate) exit: Option<Exit>,
     #[serde(default)]
-    pub error: String,
+    pub(crate) error: String,
     #[serde(default)]
-    pub stopped_by_user: bool,
+    pub(crate) stopped_by_user: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VolumeUse {
-    pub name: String,
-    pub driver: String,
-    pub target: String,
-    pub read_only: bool,
-    pub anonymous: bool,
+pub(crate) struct VolumeUse {
+    pub(crate) name: String,
+    pub(crate) driver: String,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
+    pub(crate) anonymous: bool,
     #[serde(default)]
-    pub no_copy: bool,
+    pub(crate) no_copy: bool,
     #[serde(default)]
-    pub mountpoint: String,
+    pub(crate) mountpoint: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "format")]
-pub enum LogSink {
+pub(crate) enum LogSink {
     None,
     Cri {
         path: String,
@@ -220,37 +220,37 @@ pub enum LogSink {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct SandboxFiles {
+pub(crate) struct SandboxFiles {
     #[serde(default)]
-    pub hosts: String,
+    pub(crate) hosts: String,
     #[serde(default)]
-    pub hostname: String,
+    pub(crate) hostname: String,
     #[serde(default)]
-    pub resolv_conf: String,
+    pub(crate) resolv_conf: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct PluginState {
+pub(crate) struct PluginState {
     #[serde(default)]
-    pub schema: u32,
+    pub(crate) schema: u32,
     #[serde(default)]
-    pub data: String,
+    pub(crate) data: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Interface {
-    pub name: String,
+pub(crate) struct Interface {
+    pub(crate) name: String,
     #[serde(default)]
-    pub mac: String,
+    pub(crate) mac: String,
     #[serde(default)]
-    pub addresses: Vec<String>,
+    pub(crate) addresses: Vec<String>,
     #[serde(default)]
-    pub gateway: String,
+    pub(crate) gateway: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OperationKind {
+pub(crate) enum OperationKind {
     CreateContainer,
     StartContainer,
     StopContainer,
@@ -269,7 +269,7 @@ pub enum OperationKind {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Subject {
+pub(crate) enum Subject {
     Container,
     Sandbox,
     Image,
@@ -280,23 +280,23 @@ pub enum Subject {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Exit {
-    pub code: i32,
-    pub at: Timestamp,
+pub(crate) struct Exit {
+    pub(crate) code: i32,
+    pub(crate) at: Timestamp,
     #[serde(default)]
-    pub oom: bool,
+    pub(crate) oom: bool,
     #[serde(default)]
-    pub timed_out: bool,
+    pub(crate) timed_out: bool,
     #[serde(default)]
-    pub unknown: bool,
+    pub(crate) unknown: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Pool {
+pub(crate) struct Pool {
     #[serde(default)]
-    pub subnet: String,
+    pub(crate) subnet: String,
     #[serde(default)]
-    pub range: String,
+    pub(crate) range: String,
     #[serde(default)]
-    pub gateway: String,
+    pub(crate) gateway: String,
 }

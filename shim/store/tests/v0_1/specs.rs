@@ -7,229 +7,229 @@ use serde::{Deserialize, Serialize};
 use super::records::*;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ContainerSpec {
-    pub image: String,
+pub(crate) struct ContainerSpec {
+    pub(crate) image: String,
     #[serde(default)]
-    pub process: ProcessSpec,
+    pub(crate) process: ProcessSpec,
     #[serde(default)]
-    pub mounts: Vec<MountSpec>,
+    pub(crate) mounts: Vec<MountSpec>,
     #[serde(default)]
-    pub security: SecuritySpec,
+    pub(crate) security: SecuritySpec,
     #[serde(default)]
-    pub resources: Resources,
+    pub(crate) resources: Resources,
     #[serde(default)]
-    pub network: NetworkAttachment,
+    pub(crate) network: NetworkAttachment,
     #[serde(default)]
-    pub hostname: String,
+    pub(crate) hostname: String,
     #[serde(default)]
-    pub domainname: String,
+    pub(crate) domainname: String,
     #[serde(default)]
-    pub host_pid: bool,
+    pub(crate) host_pid: bool,
     #[serde(default)]
-    pub host_ipc: bool,
+    pub(crate) host_ipc: bool,
     #[serde(default)]
-    pub host_uts: bool,
+    pub(crate) host_uts: bool,
     #[serde(default)]
-    pub sysctls: BTreeMap<String, String>,
+    pub(crate) sysctls: BTreeMap<String, String>,
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     #[serde(default)]
-    pub log: LogSpec,
+    pub(crate) log: LogSpec,
     #[serde(default)]
-    pub stop_signal: String,
+    pub(crate) stop_signal: String,
     #[serde(default)]
-    pub stop_timeout: Option<i64>,
+    pub(crate) stop_timeout: Option<i64>,
     #[serde(default)]
-    pub auto_remove: bool,
+    pub(crate) auto_remove: bool,
     #[serde(default)]
-    pub init: bool,
+    pub(crate) init: bool,
     #[serde(default)]
-    pub handler: String,
+    pub(crate) handler: String,
     #[serde(default)]
-    pub cgroup_parent: String,
+    pub(crate) cgroup_parent: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct PodSpec {
-    pub metadata: PodMetadata,
+pub(crate) struct PodSpec {
+    pub(crate) metadata: PodMetadata,
     #[serde(default)]
-    pub hostname: String,
+    pub(crate) hostname: String,
     #[serde(default)]
-    pub log_directory: String,
+    pub(crate) log_directory: String,
     #[serde(default)]
-    pub dns: Option<DnsConfig>,
+    pub(crate) dns: Option<DnsConfig>,
     #[serde(default)]
-    pub ports: Vec<PublishedPort>,
+    pub(crate) ports: Vec<PublishedPort>,
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     #[serde(default)]
-    pub network: NamespaceMode,
+    pub(crate) network: NamespaceMode,
     #[serde(default)]
-    pub ipc: NamespaceMode,
+    pub(crate) ipc: NamespaceMode,
     #[serde(default)]
-    pub pid: PidMode,
+    pub(crate) pid: PidMode,
     #[serde(default)]
-    pub sysctls: BTreeMap<String, String>,
+    pub(crate) sysctls: BTreeMap<String, String>,
     #[serde(default)]
-    pub cgroup_parent: String,
+    pub(crate) cgroup_parent: String,
     #[serde(default)]
-    pub resources: Resources,
+    pub(crate) resources: Resources,
     #[serde(default)]
-    pub privileged: bool,
+    pub(crate) privileged: bool,
     #[serde(default)]
-    pub handler: String,
+    pub(crate) handler: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NamespaceMode {
+pub(crate) enum NamespaceMode {
     #[default]
     Own,
     Host,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct NetworkSpec {
-    pub name: String,
-    pub driver: String,
+pub(crate) struct NetworkSpec {
+    pub(crate) name: String,
+    pub(crate) driver: String,
     #[serde(default)]
-    pub options: BTreeMap<String, String>,
+    pub(crate) options: BTreeMap<String, String>,
     #[serde(default)]
-    pub pools: Vec<Pool>,
+    pub(crate) pools: Vec<Pool>,
     #[serde(default)]
-    pub internal: bool,
+    pub(crate) internal: bool,
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct EndpointSpec {
-    pub network: String,
+pub(crate) struct EndpointSpec {
+    pub(crate) network: String,
     #[serde(default)]
-    pub aliases: Vec<String>,
+    pub(crate) aliases: Vec<String>,
     #[serde(default)]
-    pub ipv4: String,
+    pub(crate) ipv4: String,
     #[serde(default)]
-    pub mac: String,
+    pub(crate) mac: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PublishedPort {
-    pub protocol: Protocol,
+pub(crate) struct PublishedPort {
+    pub(crate) protocol: Protocol,
     #[serde(default)]
-    pub host_ip: String,
+    pub(crate) host_ip: String,
     #[serde(default)]
-    pub host_port: u16,
-    pub container_port: u16,
+    pub(crate) host_port: u16,
+    pub(crate) container_port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ProcessSpec {
+pub(crate) struct ProcessSpec {
     #[serde(default)]
-    pub entrypoint: Option<Vec<String>>,
+    pub(crate) entrypoint: Option<Vec<String>>,
     #[serde(default)]
-    pub cmd: Option<Vec<String>>,
+    pub(crate) cmd: Option<Vec<String>>,
     #[serde(default)]
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     #[serde(default)]
-    pub cwd: String,
+    pub(crate) cwd: String,
     #[serde(default)]
-    pub user: UserSpec,
+    pub(crate) user: UserSpec,
     #[serde(default)]
-    pub terminal: bool,
+    pub(crate) terminal: bool,
     #[serde(default)]
-    pub stdin: bool,
+    pub(crate) stdin: bool,
     #[serde(default)]
-    pub stdin_once: bool,
+    pub(crate) stdin_once: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MountSpec {
-    pub source: MountSource,
-    pub target: String,
+pub(crate) struct MountSpec {
+    pub(crate) source: MountSource,
+    pub(crate) target: String,
     #[serde(default)]
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     #[serde(default)]
-    pub propagation: Option<String>,
+    pub(crate) propagation: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct SecuritySpec {
+pub(crate) struct SecuritySpec {
     #[serde(default)]
-    pub privileged: bool,
+    pub(crate) privileged: bool,
     #[serde(default)]
-    pub cap_add: Vec<String>,
+    pub(crate) cap_add: Vec<String>,
     #[serde(default)]
-    pub cap_drop: Vec<String>,
+    pub(crate) cap_drop: Vec<String>,
     #[serde(default)]
-    pub no_new_privileges: bool,
+    pub(crate) no_new_privileges: bool,
     #[serde(default)]
-    pub seccomp: SeccompSpec,
+    pub(crate) seccomp: SeccompSpec,
     #[serde(default)]
-    pub apparmor: String,
+    pub(crate) apparmor: String,
     #[serde(default)]
-    pub read_only_rootfs: bool,
+    pub(crate) read_only_rootfs: bool,
     #[serde(default)]
-    pub masked_paths: Option<Vec<String>>,
+    pub(crate) masked_paths: Option<Vec<String>>,
     #[serde(default)]
-    pub readonly_paths: Option<Vec<String>>,
+    pub(crate) readonly_paths: Option<Vec<String>>,
     #[serde(default)]
-    pub devices: Vec<DeviceSpec>,
+    pub(crate) devices: Vec<DeviceSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Resources {
+pub(crate) struct Resources {
     #[serde(default)]
-    pub memory: i64,
+    pub(crate) memory: i64,
     #[serde(default)]
-    pub memory_swap: i64,
+    pub(crate) memory_swap: i64,
     #[serde(default)]
-    pub memory_reservation: i64,
+    pub(crate) memory_reservation: i64,
     #[serde(default)]
-    pub nano_cpus: i64,
+    pub(crate) nano_cpus: i64,
     #[serde(default)]
-    pub cpu_quota: i64,
+    pub(crate) cpu_quota: i64,
     #[serde(default)]
-    pub cpu_period: i64,
+    pub(crate) cpu_period: i64,
     #[serde(default)]
-    pub cpu_shares: i64,
+    pub(crate) cpu_shares: i64,
     #[serde(default)]
-    pub cpuset_cpus: String,
+    pub(crate) cpuset_cpus: String,
     #[serde(default)]
-    pub cpuset_mems: String,
+    pub(crate) cpuset_mems: String,
     #[serde(default)]
-    pub pids_limit: Option<i64>,
+    pub(crate) pids_limit: Option<i64>,
     #[serde(default)]
-    pub oom_score_adj: i32,
+    pub(crate) oom_score_adj: i32,
     #[serde(default)]
-    pub ulimits: Vec<Ulimit>,
+    pub(crate) ulimits: Vec<Ulimit>,
     #[serde(default)]
-    pub shm_size: i64,
+    pub(crate) shm_size: i64,
     #[serde(default)]
-    pub unified: BTreeMap<String, String>,
+    pub(crate) unified: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct NetworkAttachment {
+pub(crate) struct NetworkAttachment {
     #[serde(default)]
-    pub endpoints: Vec<EndpointSpec>,
+    pub(crate) endpoints: Vec<EndpointSpec>,
     #[serde(default)]
-    pub host: bool,
+    pub(crate) host: bool,
     #[serde(default)]
-    pub ports: Vec<PublishedPort>,
+    pub(crate) ports: Vec<PublishedPort>,
     #[serde(default)]
-    pub dns: DnsConfig,
+    pub(crate) dns: DnsConfig,
     #[serde(default)]
-    pub extra_hosts: Vec<String>,
+    pub(crate) extra_hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LogSpec {
+pub(crate) enum LogSpec {
     #[default]
     JsonFile,
     JsonFileRotated {
@@ -241,26 +241,26 @@ pub enum LogSpec {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct PodMetadata {
-    pub name: String,
-    pub namespace: String,
-    pub uid: String,
-    pub attempt: u32,
+pub(crate) struct PodMetadata {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) uid: String,
+    pub(crate) attempt: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct DnsConfig {
+pub(crate) struct DnsConfig {
     #[serde(default)]
-    pub servers: Vec<String>,
+    pub(crate) servers: Vec<String>,
     #[serde(default)]
-    pub searches: Vec<String>,
+    pub(crate) searches: Vec<String>,
     #[serde(default)]
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PidMode {
+pub(crate) enum PidMode {
     #[default]
     Container,
     Host,
@@ -269,7 +269,7 @@ pub enum PidMode {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub(crate) enum Protocol {
     #[default]
     Tcp,
     Udp,
@@ -277,24 +277,24 @@ pub enum Protocol {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct UserSpec {
+pub(crate) struct UserSpec {
     #[serde(default)]
-    pub user: String,
+    pub(crate) user: String,
     #[serde(default)]
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     #[serde(default)]
-    pub gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
     #[serde(default)]
-    pub groups: Vec<String>,
+    pub(crate) groups: Vec<String>,
     #[serde(default)]
-    pub strict_groups: bool,
+    pub(crate) strict_groups: bool,
     #[serde(default)]
-    pub must_not_be_root: bool,
+    pub(crate) must_not_be_root: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MountSource {
+pub(crate) enum MountSource {
     Bind {
         path: String,
         create: bool,
@@ -313,7 +313,7 @@ pub enum MountSource {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SeccompSpec {
+pub(crate) enum SeccompSpec {
     #[default]
     Default,
     Unconfined,
@@ -321,15 +321,15 @@ pub enum SeccompSpec {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeviceSpec {
-    pub host_path: String,
-    pub container_path: String,
-    pub permissions: String,
+pub(crate) struct DeviceSpec {
+    pub(crate) host_path: String,
+    pub(crate) container_path: String,
+    pub(crate) permissions: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ulimit {
-    pub name: String,
-    pub soft: u64,
-    pub hard: u64,
+pub(crate) struct Ulimit {
+    pub(crate) name: String,
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
 }
