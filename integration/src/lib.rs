@@ -4,6 +4,7 @@
 //! It links nothing of the daemon but CRI's generated types. It needs root.
 
 pub mod case;
+pub mod chaos;
 pub mod cri;
 pub mod docker;
 pub mod http;

@@ -184,6 +184,36 @@ impl Node {
         Ok(())
     }
 
+    /// Starts the daemon with more variables of its environment, and waits for nothing: it may be made to die early.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn launch(&mut self, env: &[(String, String)]) -> Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())?;
+        let mut command = self.daemon_command()?;
+        command
+            .envs(env.iter().cloned())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        self.daemon = Some(
+            self.net
+                .run(move || command.spawn())
+                .context("start gantryd")?,
+        );
+        Ok(())
+    }
+
+    /// How the daemon has ended by itself, if it has.
+    #[must_use]
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        let status = self.daemon.as_mut()?.try_wait().ok().flatten()?;
+        self.daemon = None;
+        Some(status)
+    }
+
     /// Whether the daemon was started and not ended by the test.
     #[must_use]
     pub fn runs(&self) -> bool {
