@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// An answer, its body as it came (chunks put together).
 #[derive(Debug)]
@@ -24,6 +24,72 @@ impl Answer {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
+}
+
+/// An answer of which only the head has been read: the rest is a stream, or somebody else's protocol.
+#[derive(Debug)]
+pub struct Open {
+    /// Status code.
+    pub status: u16,
+    /// Bytes of the body that came with the head.
+    pub begun: Vec<u8>,
+    /// The connection.
+    pub stream: UnixStream,
+}
+
+impl Open {
+    /// Everything until the server closes, `limit` bytes at most. What a broken connection had sent counts.
+    pub fn read(&mut self, limit: usize) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.begun);
+        let mut piece = vec![0; 64 << 10];
+        while all.len() < limit {
+            match self.stream.read(&mut piece) {
+                Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+                _ => break,
+            }
+        }
+        all
+    }
+}
+
+/// Sends one request, with more lines of its head (each ending in `\r\n`), and reads the answer's head.
+///
+/// # Errors
+/// If the socket cannot be reached or the answer is not HTTP.
+pub fn open(socket: &Path, method: &str, path: &str, head: &str, body: &[u8]) -> Result<Open> {
+    let mut stream =
+        UnixStream::connect(socket).with_context(|| format!("connect to {}", socket.display()))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{head}\r\n",
+        body.len()
+    );
+    stream.write_all(&[request.as_bytes(), body].concat())?;
+    let mut raw = Vec::new();
+    let mut piece = [0; 4096];
+    let end = loop {
+        if let Some(end) = raw.windows(4).position(|part| part == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let count = stream
+            .read(&mut piece)
+            .with_context(|| format!("read the answer to {method} {path}"))?;
+        if count == 0 {
+            bail!("no answer to {method} {path}");
+        }
+        raw.extend_from_slice(&piece[..count]);
+    };
+    let status = String::from_utf8_lossy(&raw)
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .context("no status")?;
+    let begun = raw.split_off(end);
+    Ok(Open {
+        status,
+        begun,
+        stream,
+    })
 }
 
 /// Sends one request and reads the whole answer.

@@ -29,6 +29,21 @@ pub fn until(what: &str, limit: Duration, mut look: impl FnMut() -> bool) -> Res
     some(what, limit, || look().then_some(()))
 }
 
+/// Looks every millisecond, for what is measured.
+///
+/// # Errors
+/// After `limit`.
+pub fn closely(limit: Duration, mut look: impl FnMut() -> bool) -> Result<()> {
+    let end = Instant::now() + limit;
+    while !look() {
+        if Instant::now() >= end {
+            bail!("waited {limit:?}");
+        }
+        pause(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "between two looks at a condition another process makes true"

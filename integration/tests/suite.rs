@@ -16,12 +16,15 @@ mod suite {
     pub(crate) mod docker_restart;
     pub(crate) mod docker_run;
     pub(crate) mod docker_verbs;
+    pub(crate) mod exec_trees;
+    pub(crate) mod execs_and_events;
     pub(crate) mod exhaustion;
     pub(crate) mod full_disk;
     pub(crate) mod leaving;
     pub(crate) mod logs_read;
     pub(crate) mod logs_whole;
     pub(crate) mod oci_bundle;
+    pub(crate) mod pairs;
     pub(crate) mod plugin_faults;
     pub(crate) mod plugins;
     pub(crate) mod registry;
@@ -34,14 +37,17 @@ fn main() -> ExitCode {
         suite::docker_run::cases(),
         suite::docker_life::cases(),
         suite::attach_exec::cases(),
+        suite::exec_trees::cases(),
         suite::docker_objects::cases(),
         suite::docker_restart::cases(),
         suite::docker_health::cases(),
         suite::docker_verbs::cases(),
+        suite::execs_and_events::cases(),
         suite::cri_pod::cases(),
         suite::both_doors::cases(),
         suite::survive::cases(),
         suite::leaving::cases(),
+        suite::pairs::cases(),
         suite::logs_read::cases(),
         suite::logs_whole::cases(),
         suite::bad_input::cases(),

@@ -2,6 +2,7 @@
 //! everywhere.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use gantry_sdk::{Error, ErrorCode, Result};
@@ -12,7 +13,8 @@ use gantry_sys::mount::{Overlay, overlay};
 pub(crate) enum Found {
     /// Works.
     Works,
-    /// This process may not try: it has no privilege to mount.
+    /// It could not be tried: no privilege to mount, or no room on the disk. A plugin that gave up on a full disk would
+    /// not come back when there is room again.
     Unknown(String),
 }
 
@@ -26,8 +28,16 @@ pub(crate) fn probe(root: &Path) -> Result<Found> {
     let _ = fs::remove_dir_all(&folder);
     for name in ["lower", "upper", "work"] {
         let path = folder.join(name);
-        fs::create_dir_all(&path)
-            .map_err(|e| Error::io(format!("make folder {}", path.display()), &e))?;
+        if let Err(error) = fs::create_dir_all(&path) {
+            let _ = fs::remove_dir_all(&folder);
+            let what = format!("make folder {}", path.display());
+            return match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Ok(Found::Unknown(format!("{what}: {error}")))
+                }
+                _ => Err(Error::io(what, &error)),
+            };
+        }
     }
     let what = Overlay {
         lower: vec![folder.join("lower")],
@@ -38,7 +48,14 @@ pub(crate) fn probe(root: &Path) -> Result<Found> {
     let _ = fs::remove_dir_all(&folder);
     match mounted {
         Ok(()) => Ok(Found::Works),
-        Err(error) if error.errno() == Errno::EPERM => Ok(Found::Unknown(error.to_string())),
+        Err(error)
+            if matches!(
+                error.errno(),
+                Errno::EPERM | Errno::ENOSPC | Errno::EDQUOT
+            ) =>
+        {
+            Ok(Found::Unknown(error.to_string()))
+        }
         Err(error) => Err(Error::new(
             ErrorCode::FailedPrecondition,
             format!(

@@ -68,7 +68,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<()> {
     node.finish()
 }
 
-fn ready(api: &Cri) -> bool {
+pub(crate) fn ready(api: &Cri) -> bool {
     let status = api.wait(api.runtime().status(v1::StatusRequest { verbose: false }));
     status.is_ok_and(|s| {
         s.status

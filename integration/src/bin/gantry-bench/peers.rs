@@ -16,8 +16,9 @@ use tempfile::TempDir;
 pub(crate) struct Peer {
     pub(crate) dir: TempDir,
     /// Lives as long as the daemon in it.
-    _net: NetNs,
+    net: NetNs,
     pub(crate) version: String,
+    line: Vec<String>,
     child: Child,
 }
 
@@ -30,20 +31,31 @@ impl Peer {
         let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
         let dir = tempfile::Builder::new().prefix("gp").tempdir()?;
         let net = NetNs::new()?;
-        let log = File::create(dir.path().join("log"))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments(dir.path())?)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = net.run(move || command.spawn())?;
+        let mut line = vec![program.to_owned()];
+        line.extend(arguments(dir.path())?);
+        let child = launch(&line, dir.path(), &net)?;
         Ok(Self {
             dir,
-            _net: net,
+            net,
             version,
+            line,
             child,
         })
+    }
+
+    /// Ends the daemon by TERM and waits for that.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        wait::until("the peer to end", Duration::from_secs(30), || {
+            self.child.try_wait().is_ok_and(|s| s.is_some())
+        })
+    }
+
+    /// Starts the stopped daemon again, and waits for nothing.
+    pub(crate) fn launch(&mut self) -> Result<()> {
+        self.child = launch(&self.line, self.dir.path(), &self.net)?;
+        Ok(())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -66,6 +78,8 @@ impl Peer {
             std::fs::create_dir(dir.join("config"))?;
             let host = format!("unix://{}", at("docker.sock"));
             Ok([
+                // As whoever upgrades it under running containers has it.
+                "--live-restore",
                 "--data-root",
                 &at("root"),
                 "--exec-root",
@@ -152,6 +166,20 @@ impl Peer {
         }
         (daemon, shims)
     }
+}
+
+fn launch(line: &[String], dir: &Path, net: &NetNs) -> Result<Child> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))?;
+    let mut command = Command::new(&line[0]);
+    command
+        .args(&line[1..])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    Ok(net.run(move || command.spawn())?)
 }
 
 impl Drop for Peer {

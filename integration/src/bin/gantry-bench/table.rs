@@ -76,6 +76,23 @@ impl Report {
         });
     }
 
+    /// A row of medians of what is better when it is more.
+    pub(crate) fn rates(&mut self, what: &str, unit: &'static str, rates: &[(&str, Vec<f64>)]) {
+        let values = rates
+            .iter()
+            .map(|(who, all)| ((*who).to_owned(), (!all.is_empty()).then(|| median(all))));
+        let detail = rates.iter().map(|(who, all)| {
+            let most = all.iter().copied().fold(0.0, f64::max);
+            format!("{who} {} rounds, maximum {most:.1}", all.len())
+        });
+        self.rows.push(Row {
+            what: format!("{what} (more is better)"),
+            unit,
+            values: values.collect(),
+            detail: detail.collect::<Vec<_>>().join("; "),
+        });
+    }
+
     /// A line below the table.
     pub(crate) fn note(&mut self, text: String) {
         eprintln!("{text}");

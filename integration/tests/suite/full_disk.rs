@@ -1,0 +1,289 @@
+//! No room on the disk under the root: what is asked for fails with a clear word, what runs goes on, exits are recorded,
+//! a daemon can be started on it, and everything works again as soon as there is room.
+//!
+//! The root is a small ext4 file system of its own: a full tmpfs still makes folders, which no disk does.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use gantry_cri_api::v1::ContainerState;
+use gantry_integration::docker::{Docker, Ran};
+use gantry_integration::node::{BUSYBOX, Options};
+use gantry_integration::{Node, cases, cri, wait};
+
+cases![a_full_root_stops_nothing, a_full_root_can_be_cleared];
+
+/// Megabytes of the disk.
+const SIZE: u64 = 96;
+const PAGE: usize = 4096;
+
+/// Prints a number fifty times a second.
+const NUMBERS: &str = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done";
+/// Ends with 23 when it is asked to.
+const ENDER: &str = "trap 'exit 23' TERM; while :; do sleep 0.05; done";
+
+/// A node whose root is a disk of [`SIZE`]. The broom of the tests unmounts it.
+fn node_on_a_disk() -> Result<Node> {
+    let mut node = Node::prepare(Options::default())?;
+    let image = node.dir().join("disk");
+    File::create(&image)?.set_len(SIZE << 20)?;
+    std::fs::create_dir(node.root())?;
+    tool("mkfs.ext4", &["-q", "-m", "0"], &[&image])?;
+    tool("mount", &["-o", "loop"], &[&image, &node.root()])?;
+    node.restart()?;
+    node.load_busybox()?;
+    Ok(node)
+}
+
+fn tool(program: &str, args: &[&str], paths: &[&Path]) -> Result<()> {
+    let out = Command::new(program)
+        .args(args)
+        .args(paths)
+        .output()
+        .with_context(|| format!("run {program}"))?;
+    if !out.status.success() {
+        bail!("{program}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(())
+}
+
+/// Takes the last block; dropped, gives them back.
+struct Filler(PathBuf);
+
+impl Filler {
+    fn fill(node: &Node) -> Result<Self> {
+        let filler = Self(node.root().join("filler"));
+        let mut file = File::create(&filler.0)?;
+        // Twice: blocks freed lately come back only with the journal's next commit.
+        for _ in 0..2 {
+            let mut piece = vec![7; 1 << 20];
+            while piece.len() >= PAGE {
+                if file.write_all(&piece).is_err() {
+                    piece.truncate(piece.len() / 2);
+                }
+            }
+            file.sync_all()?;
+        }
+        Ok(filler)
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Whether it failed for want of room, and says so.
+fn no_room(ran: &Ran) -> Result<()> {
+    let said = ran.err.to_ascii_lowercase();
+    ensure!(
+        ran.code != 0 && said.contains("no space left"),
+        "expected the word that there is no room: {ran:?}"
+    );
+    Ok(())
+}
+
+fn state(docker: &Docker, name: &str) -> Result<String> {
+    docker.ok(&[
+        "inspect",
+        "-f",
+        "{{.State.Status}} {{.State.ExitCode}}",
+        name,
+    ])
+}
+
+/// Numbers from 0 without a hole; answers how many.
+fn whole(log: &str) -> Result<usize> {
+    for (at, line) in log.lines().enumerate() {
+        ensure!(line == at.to_string(), "line {at} of the log is {line:?}");
+    }
+    Ok(log.lines().count())
+}
+
+fn ends(docker: &Docker, name: &str, expected: &str) -> Result<()> {
+    let mut last = String::new();
+    wait::until(
+        &format!("{name} to be {expected}"),
+        Duration::from_secs(10),
+        || {
+            last = state(docker, name).unwrap_or_else(|e| e.to_string());
+            last == expected
+        },
+    )
+    .with_context(|| format!("it is {last}"))
+}
+
+fn a_full_root_stops_nothing() -> Result<()> {
+    let mut node = node_on_a_disk()?;
+    let docker = node.docker();
+    let run = |name: &str, what: &str| {
+        docker.ok(&["run", "-d", "--name", name, "busybox", "sh", "-c", what])
+    };
+    run("numbers", NUMBERS)?;
+    run("ender", ENDER)?;
+    run("later", ENDER)?;
+    run("stopped", "sleep 1000")?;
+    docker.ok(&["create", "--name", "ready", "busybox", "true"])?;
+    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "numbers"])?;
+    let (pod, inside) = pod(&node)?;
+
+    let filler = Filler::fill(&node)?;
+    no_room(&docker.run(&["run", "--name", "new", "busybox", "true"])?)?;
+    no_room(&docker.run(&["create", "--name", "new", "busybox", "true"])?)?;
+    let tar = gantry_integration::paths::build().join("busybox.tar");
+    // The layers are there; another image's are not.
+    let other = other_image(&node)?;
+    no_room(&docker.run(&["load", "-i", &other.display().to_string()])?)?;
+    ensure!(
+        docker
+            .run(&["load", "-i", &tar.display().to_string()])?
+            .code
+            <= 1
+    );
+    // A start may find all it needs or say what it lacks.
+    let ran = docker.run(&["start", "ready"])?;
+    if ran.code != 0 {
+        no_room(&ran)?;
+    }
+    goes_on(&node, &pid)?;
+    docker.ok(&["kill", "-s", "TERM", "ender"])?;
+    ends(&docker, "ender", "exited 23")?;
+    docker.ok(&["stop", "-t", "0", "stopped"])?;
+    ends(&docker, "stopped", "exited 137")?;
+    let api = node.cri()?;
+    ensure!(api.exec(&inside, &["echo", "hi"], 5)?.stdout == b"hi\n");
+    api.stop(&inside, 0)?;
+    ensure!(api.status(&inside)?.state() == ContainerState::ContainerExited);
+    drop(api);
+
+    // A daemon starts on a full disk and knows all of it.
+    docker.ok(&["kill", "-s", "TERM", "later"])?;
+    node.kill()?;
+    node.restart().context("start on a full disk")?;
+    ends(&docker, "ender", "exited 23")?;
+    ends(&docker, "later", "exited 23")?;
+    ends(&docker, "stopped", "exited 137")?;
+    goes_on(&node, &pid)?;
+    let api = node.cri()?;
+    let status = api.status(&inside)?;
+    ensure!(
+        status.state() == ContainerState::ContainerExited && status.exit_code == 137,
+        "{status:?}"
+    );
+    no_room(&docker.run(&["run", "--name", "new", "busybox", "true"])?)?;
+
+    drop(filler);
+    recovers(&node, &pid)?;
+    docker.ok(&["load", "-i", &other.display().to_string()])?;
+    api.remove_pod(&pod)?;
+    drop(api);
+    node.finish()
+}
+
+/// What ran goes on and can be worked with.
+fn goes_on(node: &Node, pid: &str) -> Result<()> {
+    let docker = node.docker();
+    ensure!(docker.ok(&["exec", "numbers", "echo", "hi"])? == "hi");
+    ensure!(docker.ok(&["inspect", "-f", "{{.State.Pid}}", "numbers"])? == pid);
+    docker.ok(&["stats", "--no-stream", "numbers"])?;
+    docker.ok(&["top", "numbers"])?;
+    docker.ok(&["ps", "-a"])?;
+    whole(&docker.ok(&["logs", "numbers"])?).map(drop)
+}
+
+/// With room again, and without anybody's help, everything works.
+fn recovers(node: &Node, pid: &str) -> Result<()> {
+    let docker = node.docker();
+    wait::until("a new container to run", Duration::from_secs(5), || {
+        docker
+            .run(&["run", "--rm", "busybox", "true"])
+            .is_ok_and(|ran| ran.code == 0)
+    })?;
+    let before = whole(&docker.ok(&["logs", "numbers"])?)?;
+    wait::until("the log to go on", Duration::from_secs(10), || {
+        docker
+            .ok(&["logs", "numbers"])
+            .is_ok_and(|log| log.lines().count() > before + 20)
+    })?;
+    whole(&docker.ok(&["logs", "numbers"])?)?;
+    goes_on(node, pid)?;
+    docker.ok(&["start", "ender"])?;
+    docker.ok(&["kill", "-s", "TERM", "ender"])?;
+    ends(&docker, "ender", "exited 23")?;
+    docker
+        .ok(&["run", "--name", "new", "busybox", "true"])
+        .map(drop)
+}
+
+/// Removing things is how people make room: it works on a full disk.
+fn a_full_root_can_be_cleared() -> Result<()> {
+    let node = node_on_a_disk()?;
+    let docker = node.docker();
+    docker.ok(&[
+        "run",
+        "--name",
+        "big",
+        "busybox",
+        "dd",
+        "if=/dev/zero",
+        "of=/big",
+        "bs=1M",
+        "count=8",
+    ])?;
+    docker.ok(&["run", "-d", "--name", "live", "busybox", "sleep", "1000"])?;
+    docker.ok(&[
+        "run", "-d", "--rm", "--name", "auto", "busybox", "sh", "-c", ENDER,
+    ])?;
+    docker.ok(&["volume", "create", "vv"])?;
+    let _filler = Filler::fill(&node)?;
+    no_room(&docker.run(&["run", "--name", "new", "busybox", "true"])?)?;
+    docker.ok(&["kill", "-s", "TERM", "auto"])?;
+    wait::until("--rm on a full disk", Duration::from_secs(10), || {
+        docker.run(&["inspect", "auto"]).is_ok_and(|r| r.code != 0)
+    })?;
+    docker.ok(&["rm", "-f", "live"])?;
+    docker.ok(&["volume", "rm", "vv"])?;
+    docker.ok(&["rm", "big"])?;
+    // That has made room, with the filler still there.
+    wait::until("room", Duration::from_secs(10), || {
+        docker
+            .run(&["run", "--rm", "busybox", "true"])
+            .is_ok_and(|ran| ran.code == 0)
+    })?;
+    node.finish()
+}
+
+fn pod(node: &Node) -> Result<(String, String)> {
+    let logs = node.root().join("podlogs");
+    std::fs::create_dir_all(&logs)?;
+    let api = node.cri()?;
+    let config = cri::pod("p", &logs.display().to_string());
+    let pod = api.run_pod(config.clone())?;
+    let id = api.create(
+        &pod,
+        cri::container("c", BUSYBOX, &["sh", "-c", NUMBERS]),
+        config,
+    )?;
+    api.start(&id)?;
+    Ok((pod, id))
+}
+
+/// An image with a layer nobody has yet: busybox and four megabytes that do not compress.
+fn other_image(node: &Node) -> Result<PathBuf> {
+    let (folder, out) = (node.dir().join("other"), node.dir().join("other.tar"));
+    std::fs::create_dir_all(&folder)?;
+    let script = r#"set -e
+        cd "$1"; head -c 4194304 /dev/urandom >noise
+        tar -cf layer.tar noise
+        digest=$(sha256sum layer.tar | cut -d' ' -f1)
+        printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$digest" >config.json
+        printf '[{"Config":"config.json","RepoTags":["other:latest"],"Layers":["layer.tar"]}]' >manifest.json
+        tar -cf "$2" config.json manifest.json layer.tar"#;
+    tool("sh", &["-c", script, "sh"], &[&folder, &out])?;
+    Ok(out)
+}
