@@ -25,7 +25,7 @@ use crate::{late, networks};
 const BOOT: &str = "boot-id";
 
 pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
-    let booted = booted(inner).await?;
+    let booted = booted(inner)?;
     let mut found: BTreeMap<SandboxId, Recovered> = inner
         .supervisors
         .recover()
@@ -61,6 +61,7 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<()> {
     }
     half_made(inner, &operations).await;
     policies(inner, booted).await?;
+    note_boot(inner).await?;
     removals(inner);
     leftovers(inner);
     Inner::collect_soon(inner);
@@ -127,14 +128,19 @@ async fn policies(inner: &Arc<Inner>, booted: bool) -> Result<()> {
 }
 
 /// Whether the machine was booted since the last daemon of this instance ran. The first one ever saw no boot.
-async fn booted(inner: &Arc<Inner>) -> Result<bool> {
+fn booted(inner: &Inner) -> Result<bool> {
     let last: Option<String> = inner.ledger.note(BOOT)?;
+    Ok(last.is_some_and(|last| last != inner.config.boot_id))
+}
+
+/// Written when everything that follows from a boot is: doing it twice does no harm, forgetting it does.
+async fn note_boot(inner: &Arc<Inner>) -> Result<()> {
     let now = &inner.config.boot_id;
-    if last.as_ref() != Some(now) {
-        let change = inner.change().with(Item::Note(BOOT, now.clone()));
-        inner.ledger.write(change).await?;
+    if inner.ledger.note::<String>(BOOT)?.as_ref() == Some(now) {
+        return Ok(());
     }
-    Ok(last.is_some_and(|last| last != *now))
+    let change = inner.change().with(Item::Note(BOOT, now.clone()));
+    inner.ledger.write(change).await
 }
 
 /// What the snapshotter holds of snapshots that were never whole goes, beside everything else.

@@ -47,8 +47,10 @@ pub(super) async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered)
         change = change.sandbox(up);
     }
     for task in &one.tasks {
-        if let Some(record) = caught_up(inner, task) {
-            change = change.container(record);
+        if let Some((record, action)) = caught_up(inner, task) {
+            change = change
+                .container_event(action, &record, &[])
+                .container(record);
         }
     }
     for container in runs_in(inner, &sandbox.id) {
@@ -122,23 +124,28 @@ async fn unreachable(inner: &Arc<Inner>, sandbox: &Sandbox) -> Result<()> {
     inner.ledger.write(change.sandbox(lost)).await
 }
 
-/// The record of a container whose start was cut off after it had been let go.
-fn caught_up(inner: &Inner, task: &TaskRecord) -> Option<Container> {
+/// The record of a container of which the supervisor has done more than was written down: let go, frozen or thawed.
+/// With it the event that was not told.
+fn caught_up(inner: &Inner, task: &TaskRecord) -> Option<(Container, &'static str)> {
     let container = inner.container(&task.id).ok()?;
     let run = container.run.as_ref()?;
-    if run.number != task.run || container.state.is_live() || task.state == TaskState::Created {
+    if run.number != task.run || run.exit.is_some() {
         return None;
     }
     let mut record = (*container).clone();
-    if run.exit.is_some() {
-        return None;
-    }
-    record.state = record.state.after(Move::Started).ok()?;
-    if let Some(run) = &mut record.run {
+    let (what, action) = match (container.state, task.state) {
+        (_, TaskState::Created) => return None,
+        (State::Running, TaskState::Paused) => (Move::Paused, "pause"),
+        (State::Paused, TaskState::Running) => (Move::Resumed, "unpause"),
+        (state, _) if state.is_live() => return None,
+        _ => (Move::Started, "start"),
+    };
+    record.state = record.state.after(what).ok()?;
+    if let (Some(run), Move::Started) = (&mut record.run, what) {
         run.started_at = task.started_at;
         run.pid = task.pid;
     }
-    Some(record)
+    Some((record, action))
 }
 
 /// No supervisor lives, or one that is to end: every run in the sandbox has ended, and what it held is freed.
