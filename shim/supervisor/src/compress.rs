@@ -55,7 +55,7 @@ impl Supervisor {
         self.compressing = None;
         // A task that is forgotten has no log to put in order.
         if let Some(task) = self.tasks.get_mut(&key) {
-            if !done {
+            if !done && self.ending.is_none() {
                 say(format!("a log of {} could not be compressed", task.name()));
             }
             task.stdio.compressed(done);
