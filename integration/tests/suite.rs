@@ -21,12 +21,14 @@ mod suite {
     pub(crate) mod exhaustion;
     pub(crate) mod full_disk;
     pub(crate) mod leaving;
+    pub(crate) mod logs_harm;
     pub(crate) mod logs_read;
     pub(crate) mod logs_whole;
     pub(crate) mod oci_bundle;
     pub(crate) mod pairs;
     pub(crate) mod plugin_faults;
     pub(crate) mod plugins;
+    pub(crate) mod reboot;
     pub(crate) mod registry;
     pub(crate) mod survive;
 }
@@ -46,9 +48,11 @@ fn main() -> ExitCode {
         suite::cri_pod::cases(),
         suite::both_doors::cases(),
         suite::survive::cases(),
+        suite::reboot::cases(),
         suite::leaving::cases(),
         suite::pairs::cases(),
         suite::logs_read::cases(),
+        suite::logs_harm::cases(),
         suite::logs_whole::cases(),
         suite::bad_input::cases(),
         suite::exhaustion::cases(),
