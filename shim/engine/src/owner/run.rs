@@ -236,7 +236,14 @@ impl Owner {
                 volumes: true,
             };
             let (reply, _) = tokio::sync::oneshot::channel();
-            self.wish(Object::Container(id.clone()), Wish::Remove(how), reply);
+            let object = Object::Container(id.clone());
+            match self.slots.get_mut(&object) {
+                // The stop that ended it is about to answer: it is no reason to refuse.
+                Some(slot) if slot.active.is_some() => {
+                    slot.waiting.push_back((Wish::Remove(how), reply));
+                }
+                _ => self.wish(object, Wish::Remove(how), reply),
+            }
         }
     }
 
