@@ -31,6 +31,7 @@ pub(crate) fn load(root: &Path) -> Result<String> {
         fs::File::create(&temporary).with_context(|| format!("make {}", temporary.display()))?;
     file.write_all(id.as_bytes())?;
     file.sync_all()?;
+    gantry_fault::pass("daemon.identity.before-rename");
     fs::rename(&temporary, &path).with_context(|| format!("write {}", path.display()))?;
     fs::File::open(root)?.sync_all()?;
     Ok(id)

@@ -94,7 +94,7 @@ impl Host for Machine {
 
     async fn remove_dir(&self, path: &str) -> Result<()> {
         let path = PathBuf::from(path);
-        blocking(move || match fs::remove_dir_all(&path) {
+        blocking(move || match remove(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(failed("remove", &path, &error))
             }
@@ -112,6 +112,13 @@ impl Host for Machine {
     }
 }
 
+fn remove(path: &Path) -> std::io::Result<()> {
+    gantry_fault::point("daemon.folder.before-remove").map_err(std::io::Error::other)?;
+    fs::remove_dir_all(path)?;
+    gantry_fault::pass("daemon.folder.after-remove");
+    Ok(())
+}
+
 fn write(path: &Path, content: &[u8], mode: u32, in_place: bool) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new().recursive(true).create(parent)?;
@@ -124,9 +131,17 @@ fn write(path: &Path, content: &[u8], mode: u32, in_place: bool) -> std::io::Res
         return file.set_permissions(fs::Permissions::from_mode(mode));
     }
     let temporary = path.with_extension("new");
-    fs::write(&temporary, content)?;
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(mode))?;
-    fs::rename(&temporary, path)
+    gantry_fault::point("daemon.file.before-write").map_err(std::io::Error::other)?;
+    let written = fs::write(&temporary, content)
+        .and_then(|()| fs::set_permissions(&temporary, fs::Permissions::from_mode(mode)));
+    if let Err(error) = written {
+        // Half of a file on a full disk is in nobody's way, but it takes the room.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    gantry_fault::point("daemon.file.before-rename").map_err(std::io::Error::other)?;
+    fs::rename(&temporary, path)?;
+    gantry_fault::point("daemon.file.after-rename").map_err(std::io::Error::other)
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -70,6 +70,7 @@ async fn serve(config: &Config, args: &Args, filter: &FilterHandle) -> Result<()
     let (stop, stopped) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let mut doors = open(config, &engine, filter, &stopped, is_ready)?;
+    gantry_fault::pass("daemon.start.after-doors");
     ready.send_replace(true);
     notify::tell("READY=1");
     tracing::info!(

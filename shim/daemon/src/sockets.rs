@@ -29,6 +29,7 @@ pub(crate) fn listen(path: &Path, mode: u32, group: Option<Gid>) -> Result<UnixL
         chown(&hidden, None, Some(group))
             .with_context(|| format!("give {} to its group", path.display()))?;
     }
+    gantry_fault::pass("daemon.socket.before-rename");
     fs::rename(&hidden, path).with_context(|| format!("name {}", path.display()))?;
     Ok(listener)
 }

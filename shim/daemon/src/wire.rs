@@ -31,27 +31,31 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
     ] {
         lock::make(&path, mode)?;
     }
+    gantry_fault::pass("daemon.start.after-folders");
+    // Beside the plugins: both wait for the disk, neither knows of the other.
+    let database = config.root.join("gantry.redb");
+    let store = tokio::task::spawn_blocking(move || {
+        gantry_store::Store::open_with(&database, Some(allocate))
+    });
     let (drivers, late) = plugins(config, plugin_dirs, &random_id).await?;
+    gantry_fault::pass("daemon.start.after-plugins");
     let images = gantry_image::Images::open(images(config)?, Arc::clone(&drivers))?;
     let supervisors = Supervisors::new(gantry_supervisor_client::Config {
         program: beside_us("gantry-shim")?,
         run: config.run.clone(),
         cgroup: format!("{}/supervisors", config.cgroup_parent()),
     });
-    let database = config.root.join("gantry.redb");
-    let store = tokio::task::spawn_blocking(move || {
-        gantry_store::Store::open_with(&database, Some(allocate))
-    })
-    .await??;
     let parts = Parts {
         config: engine_config(config, random_id)?,
-        store,
+        store: store.await??,
         drivers,
         images: Arc::new(images),
         supervisors: Arc::new(supervisors),
         host: Arc::new(Machine),
     };
+    gantry_fault::pass("daemon.start.after-store");
     let engine = Engine::open(parts).await?;
+    gantry_fault::pass("daemon.start.after-recovery");
     if let Some(mut late) = late {
         let engine = engine.clone();
         tokio::spawn(async move {

@@ -61,6 +61,7 @@ pub fn copy_up(
     let stat = fstat(&source).map_err(|e| Error::io("stat the directory to copy", e))?;
     copy.children(&source, target, Path::new(""), 0)?;
     copy.meta(&source, target, &stat)?;
+    gantry_fault::pass("files.copy.before-sync");
     syncfs(target).map_err(|e| Error::io("flush the copied files", e))?;
     Ok(copy.done)
 }

@@ -96,7 +96,9 @@ fn apply(root: &OwnedFd, chunks: &mut Chunks<'_>, options: &Options) -> Result<U
     }
     // The padding at the end belongs to the diff id.
     archive.finish()?;
+    gantry_fault::pass("files.unpack.before-sync");
     unpack.tree.finish(options.sync)?;
+    gantry_fault::pass("files.unpack.after-sync");
     unpack.counts.ignored_xattrs = unpack.tree.ignored_xattrs;
     Ok(unpack.counts)
 }

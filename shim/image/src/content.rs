@@ -118,8 +118,12 @@ impl Content {
     /// Removes a blob and answers whether it was there.
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
         let path = self.path(digest);
+        gantry_fault::point("image.blob.before-remove")?;
         match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                gantry_fault::pass("image.blob.after-remove");
+                Ok(true)
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(io("remove", &path, &e)),
         }

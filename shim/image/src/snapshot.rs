@@ -93,10 +93,7 @@ async fn make(
         .instrument(span)
         .await;
     let done = match made {
-        Ok(found) => driver
-            .commit(call, &key, layer.chain.as_str())
-            .await
-            .map(|()| found),
+        Ok(found) => finish(call, driver, layer, &key).await.map(|()| found),
         Err(e) => Err(e),
     };
     match done {
@@ -120,6 +117,15 @@ async fn make(
     }
 }
 
+/// The layer is whole and on disk: it gets its name.
+async fn finish(call: &Call, driver: &dyn Snapshotter, layer: &Layer<'_>, key: &str) -> Result<()> {
+    gantry_fault::point("image.unpack.before-commit")?;
+    driver.commit(call, key, layer.chain.as_str()).await?;
+    // It is there: from here on nothing may be undone.
+    gantry_fault::pass("image.unpack.after-commit");
+    Ok(())
+}
+
 async fn fill(
     inner: &Inner,
     call: &Call,
@@ -128,9 +134,11 @@ async fn fill(
     key: &str,
     progress: &ProgressSink,
 ) -> Result<Unpacked> {
+    gantry_fault::point("image.unpack.before-prepare")?;
     let mounts = driver
         .prepare(call, key, layer.parent.map(Digest::as_str))
         .await?;
+    gantry_fault::point("image.unpack.after-prepare")?;
     let own = inner.groups.enter()?;
     let request = UnpackRequest {
         tree: helper::tree(&mounts)?,

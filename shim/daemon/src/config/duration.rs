@@ -8,7 +8,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 pub(super) fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     match parse(&text) {
-        Some(Duration::ZERO) => Err(D::Error::custom(format!("{text:?}: more than nothing is needed"))),
+        Some(Duration::ZERO) => Err(D::Error::custom(format!(
+            "{text:?}: more than nothing is needed"
+        ))),
         Some(duration) => Ok(duration),
         None => Err(D::Error::custom(format!(
             "{text:?} is no length of time; write 500ms, 10s or 2m"

@@ -30,6 +30,7 @@ pub(crate) struct Ingested {
 
 impl Ingest {
     pub(super) fn new(ingest: &Path, blobs: &Path) -> Result<Self> {
+        gantry_fault::point("image.ingest.before-make")?;
         let file = NamedTempFile::new_in(ingest).map_err(|e| io("write into", ingest, &e))?;
         Ok(Self {
             file,
@@ -85,12 +86,15 @@ impl Ingested {
     /// Puts it into the store under its digest; there already is fine.
     pub(crate) fn commit(self) -> Result<()> {
         let target = self.blobs.join(self.digest.hex());
+        gantry_fault::point("image.blob.before-sync")?;
         File::open(&self.file)
             .and_then(|file| file.sync_all())
             .map_err(|e| io("flush", &self.file, &e))?;
+        gantry_fault::point("image.blob.before-rename")?;
         self.file
             .persist(&target)
             .map_err(|e| io("store", &target, &e.error))?;
+        gantry_fault::point("image.blob.after-rename")?;
         let dir = File::open(&self.blobs).and_then(|dir| dir.sync_all());
         dir.map_err(|e| io("flush", &self.blobs, &e))
     }

@@ -121,6 +121,7 @@ fn empty(group: &Group) -> Result<bool> {
     if group.kill().map_err(failed)? > 0 {
         return Ok(false);
     }
+    gantry_fault::pass("image.helper-cgroup.before-remove");
     match group.remove() {
         Err(e) if e.errno() == Errno::EBUSY => Ok(false),
         other => other.map_err(failed).map(|()| true),
