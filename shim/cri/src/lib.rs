@@ -18,6 +18,7 @@ mod container_stats;
 mod container_status;
 mod create_container;
 mod exec_sync;
+mod get_container_events;
 mod image_fs_info;
 mod image_status;
 mod list_container_stats;
@@ -36,17 +37,19 @@ mod runtime_status;
 mod start_container;
 mod stop_container;
 mod stop_pod_sandbox;
+mod update_container_resources;
 mod update_runtime_config;
 mod version;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use gantry_cri_api::v1::image_service_server::ImageServiceServer;
 use gantry_cri_api::v1::runtime_service_server::RuntimeServiceServer;
 use gantry_engine::Engine;
 use gantry_model::{Error, Result};
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 /// Bytes of one request; the same limit kubelet has for answers.
 pub const MAX_REQUEST: usize = 16 << 20;
@@ -64,6 +67,10 @@ pub(crate) struct Door {
     pub(crate) config: CriConfig,
     /// SELinux is on: then its options must not be dropped silently. Off, Kubernetes wants them ignored.
     pub(crate) selinux: bool,
+    /// Turns true when the door closes: streams without an end of their own end then.
+    pub(crate) closing: watch::Receiver<bool>,
+    /// Itself, for what outlives a handler.
+    pub(crate) this: Weak<Door>,
 }
 
 /// Serves the door until `shutdown` is ready; calls in progress are then finished first.
@@ -79,11 +86,18 @@ pub async fn serve(
     let selinux = Path::new("/sys/fs/selinux/enforce")
         .try_exists()
         .unwrap_or(false);
-    let door = Arc::new(Door {
+    let (close, closing) = watch::channel(false);
+    let door = Arc::new_cyclic(|this| Door {
         engine,
         config,
         selinux,
+        closing,
+        this: Weak::clone(this),
     });
+    let shutdown = async move {
+        shutdown.await;
+        close.send_replace(true);
+    };
     let runtime = RuntimeServiceServer::from_arc(Arc::clone(&door));
     let images = ImageServiceServer::from_arc(door);
     tonic::transport::Server::builder()

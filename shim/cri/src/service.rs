@@ -4,6 +4,7 @@ use gantry_cri_api::v1::image_service_server::ImageService;
 use gantry_cri_api::v1::runtime_service_server::RuntimeService;
 use gantry_cri_api::v1::*;
 use tokio_stream::Empty;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::Door;
@@ -16,6 +17,7 @@ macro_rules! service {
         $service:ident;
         $(served $method:ident($request:ty) -> $response:ty = $file:ident;)*
         $(missing $absent:ident($absent_request:ty) -> $absent_response:ty;)*
+        $(streamed $live:ident: $live_kind:ident($live_request:ty) -> $live_response:ty = $live_file:ident;)*
         $(absent $stream:ident: $kind:ident($stream_request:ty) -> $stream_response:ty;)*
     ) => {
         #[tonic::async_trait]
@@ -39,6 +41,17 @@ macro_rules! service {
                 }
             )*
             $(
+                type $live_kind = ReceiverStream<Result<$live_response, Status>>;
+
+                async fn $live(
+                    &self,
+                    _request: Request<$live_request>,
+                ) -> Result<Response<Self::$live_kind>, Status> {
+                    let door = self.this.upgrade().ok_or_else(|| Status::unavailable("the daemon ends"))?;
+                    Ok(Response::new(ReceiverStream::new(crate::$live_file::handle(&door))))
+                }
+            )*
+            $(
                 type $kind = Empty<Result<$stream_response, Status>>;
 
                 async fn $stream(
@@ -59,7 +72,7 @@ fn missing(method: &str) -> Status {
     ))
 }
 
-/// `GetContainerEvents` of `get_container_events`: what people look for in CRI's own pages.
+/// `StreamPodSandboxes` of `stream_pod_sandboxes`: what people look for in CRI's own pages.
 fn rpc_name(method: &str) -> String {
     method
         .split('_')
@@ -92,7 +105,8 @@ service! {
     served reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse = reopen_container_log;
     served container_stats(ContainerStatsRequest) -> ContainerStatsResponse = container_stats;
     served list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse = list_container_stats;
-    missing update_container_resources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse;
+    served update_container_resources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse
+        = update_container_resources;
     missing exec(ExecRequest) -> ExecResponse;
     missing attach(AttachRequest) -> AttachResponse;
     missing port_forward(PortForwardRequest) -> PortForwardResponse;
@@ -104,6 +118,8 @@ service! {
     missing list_metric_descriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse;
     missing list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse;
     missing update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
+    streamed get_container_events: GetContainerEventsStream(GetEventsRequest) -> ContainerEventResponse
+        = get_container_events;
     absent stream_pod_sandboxes: StreamPodSandboxesStream(StreamPodSandboxesRequest)
         -> StreamPodSandboxesResponse;
     absent stream_containers: StreamContainersStream(StreamContainersRequest) -> StreamContainersResponse;
@@ -113,7 +129,6 @@ service! {
         -> StreamPodSandboxStatsResponse;
     absent stream_pod_sandbox_metrics: StreamPodSandboxMetricsStream(StreamPodSandboxMetricsRequest)
         -> StreamPodSandboxMetricsResponse;
-    absent get_container_events: GetContainerEventsStream(GetEventsRequest) -> ContainerEventResponse;
 }
 
 service! {
@@ -132,10 +147,10 @@ mod tests {
 
     #[test]
     fn a_missing_call_is_named_as_cri_names_it() {
-        let status = missing("get_container_events");
+        let status = missing("stream_pod_sandboxes");
         assert_eq!(status.code(), tonic::Code::Unimplemented);
         assert!(
-            status.message().contains("GetContainerEvents"),
+            status.message().contains("StreamPodSandboxes"),
             "{}",
             status.message()
         );
