@@ -1,3 +1,5 @@
+//! What follows each end under each policy.
+
 use gantry_model::policy::RestartSpec;
 
 use super::*;
