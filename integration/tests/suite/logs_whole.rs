@@ -156,12 +156,11 @@ impl World {
     }
 
     /// What a kubelet does with a log that has grown.
-    fn move_away(&mut self, at: usize) -> Result<()> {
+    fn move_away(&mut self, api: &Cri, at: usize) -> Result<()> {
         let file = self.file(&self.writers[at]);
         let writer = &mut self.writers[at];
         std::fs::rename(&file, moved(&file, writer.moved))?;
         writer.moved += 1;
-        let api = self.node.cri()?;
         let request = v1::ReopenContainerLogRequest {
             container_id: writer.id.clone(),
         };
@@ -260,12 +259,13 @@ fn numbered_lines_survive_everything() -> Result<()> {
         w.node.restart()?;
         kills += 1;
         w.check(at)?;
+        let api = w.node.cri()?;
         for at in 0..count {
             if let Kind::Cri = w.writers[at].kind {
-                w.move_away(at)?;
+                w.move_away(&api, at)?;
             }
         }
-        if w.all_ended(&w.node.cri()?)? {
+        if w.all_ended(&api)? {
             break;
         }
     }

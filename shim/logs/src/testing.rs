@@ -11,7 +11,9 @@ pub(crate) struct Place {
 
 /// A new place with nothing in it; it goes with the test.
 pub(crate) fn place() -> Place {
-    let folder = tempfile::tempdir().unwrap();
+    // In memory where there is such a place: compressing syncs, and a busy disk makes a long test of it.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.unwrap();
     Place {
         path: folder.path().join("log"),
         _folder: folder,

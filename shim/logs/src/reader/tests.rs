@@ -145,3 +145,41 @@ fn a_file_begun_anew_is_read_from_its_start() {
     put(&mut writer, 3, 4);
     assert_eq!(lines(&mut reader), numbers(3, 4));
 }
+
+#[test]
+fn a_damaged_file_costs_itself_only() {
+    let path = place();
+    let rotation = Rotation {
+        max_size: 200,
+        max_files: 50,
+        compress: true,
+    };
+    let mut writer = LogWriter::open(&path, Format::Local, rotation).unwrap();
+    put(&mut writer, 0, 60);
+    while let Some(job) = writer.next_job() {
+        job.run().unwrap();
+        writer.job_done(true);
+    }
+    let second = crate::aside::with_suffix(&path, ".2.gz");
+    let bytes = std::fs::read(&second).unwrap();
+    std::fs::write(&second, &bytes[..bytes.len() / 2]).unwrap();
+    let mut reader = LogReader::open(&path, Format::Local, ReadOptions::default()).unwrap();
+    let (mut got, mut damaged) = (0, 0);
+    loop {
+        match reader.read_more() {
+            Ok(entries) if entries.is_empty() => break,
+            Ok(entries) => got += entries.len(),
+            Err(e) => {
+                assert_eq!(e.kind(), io::ErrorKind::InvalidData);
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged == 1 && got < 60 && got > 40, "{damaged} {got}");
+    let tail = ReadOptions {
+        tail: Some(5),
+        ..ReadOptions::default()
+    };
+    let mut reader = LogReader::open(&path, Format::Local, tail).unwrap();
+    assert_eq!(lines(&mut reader), numbers(55, 60));
+}
