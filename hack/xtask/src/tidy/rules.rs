@@ -120,6 +120,13 @@ fn functions(file: &str, text: &str) -> Vec<Finding> {
         if !begins_function(line.trim_start()) {
             continue;
         }
+        // A declaration over several lines has no body: its closing parenthesis ends with a semicolon.
+        let parenthesis = format!("{})", " ".repeat(indent));
+        let ends = lines[number..].iter().find(|l| l.starts_with(&parenthesis));
+        let opens = lines[number].ends_with('(');
+        if opens && ends.is_some_and(|l| l.ends_with(';')) {
+            continue;
+        }
         // rustfmt closes a function at its own indentation, and nothing before that at the same one.
         let closing = format!("{}}}", " ".repeat(indent));
         let Some(end) = lines[number..].iter().position(|l| *l == closing) else {

@@ -26,6 +26,19 @@ fn vague_and_mod_names_are_refused() {
 }
 
 #[test]
+fn a_declaration_over_several_lines_is_no_function() {
+    let body = "        x();\n".repeat(120);
+    let text = format!(
+        "//! x\ntrait T {{\n    fn declared(\n        a: u8,\n    ) -> u8;\n    /* \n{body}    */\n    fn whole() {{\n        x();\n    }}\n}}\n"
+    );
+    let texts = texts("a/src/b.rs", &text);
+    assert!(
+        texts.iter().all(|t| !t.contains("function of")),
+        "{texts:?}"
+    );
+}
+
+#[test]
 fn long_functions_are_found_at_any_depth() {
     let body = "        x();\n".repeat(MAX_FN);
     let text = format!("//! x\nimpl A {{\n    pub(crate) async fn f() {{\n{body}    }}\n}}\n");
