@@ -37,8 +37,10 @@ async fn first(door: &Door, container: &Container) -> Result<Stats> {
     let mut watch = door.engine.watch_stats(id)?;
     match tokio::time::timeout(FIRST, watch.next()).await {
         Ok(Some(StatsUpdate::Sampled(samples))) => Ok(samples.last.stats.clone()),
-        Ok(_) => Err(Error::conflict(format!("container {id} is not running"))),
-        Err(_) => Err(Error::unavailable(format!(
+        Ok(Some(StatsUpdate::NotRunning) | None) => {
+            Err(Error::conflict(format!("container {id} is not running")))
+        }
+        Ok(Some(StatsUpdate::Silent(_))) | Err(_) => Err(Error::unavailable(format!(
             "no figures of container {id} could be read yet"
         ))),
     }

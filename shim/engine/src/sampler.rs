@@ -57,6 +57,8 @@ pub enum StatsUpdate {
     Sampled(Samples),
     /// It does not run; told about once a second.
     NotRunning,
+    /// Its supervisor did not answer in time; what was read before, if anything was.
+    Silent(Option<Samples>),
 }
 
 /// A container whose figures somebody watches. While this lives they are read once a second.
@@ -67,8 +69,8 @@ pub struct StatsWatch {
 }
 
 impl StatsWatch {
-    /// The next figures, about once a second. While its supervisor does not answer this waits. `None` when the
-    /// container was removed. Cancel safe.
+    /// The next figures, about once a second; every few seconds that there are none. `None` when the container was
+    /// removed. Cancel safe.
     pub async fn next(&mut self) -> Option<StatsUpdate> {
         loop {
             self.updates.changed().await.ok()?;
@@ -228,7 +230,12 @@ impl Sampler {
         };
         entry.asked = false;
         entry.slow = answer.is_none();
-        let Some(sample) = answer.filter(|_| entry.run == run) else {
+        if entry.run != run {
+            return;
+        }
+        let Some(sample) = answer else {
+            let silent = StatsUpdate::Silent(entry.samples.clone());
+            entry.updates.send_replace(Some(silent));
             return;
         };
         let samples = Samples {

@@ -48,6 +48,8 @@ pub(crate) async fn stats(door: Arc<DockerDoor>, req: Req) -> Answer {
                     shown(&container, Some(&last), before, host)
                 }
                 Some(StatsUpdate::NotRunning) => shown(&container, None, None, host),
+                // Its supervisor is asked again; until it answers there is nothing new.
+                Some(StatsUpdate::Silent(_)) => continue,
                 None => return,
             };
             first = false;
@@ -66,13 +68,23 @@ async fn once(
     one_shot: bool,
     host: OfHost,
 ) -> Value {
-    while let Some(StatsUpdate::Sampled(Samples { last, before })) = watch.next().await {
-        if one_shot {
-            return shown(container, Some(&last), None, host);
-        }
-        if before.is_some() {
-            return shown(container, Some(&last), before.as_deref(), host);
+    loop {
+        match watch.next().await {
+            Some(StatsUpdate::Sampled(Samples { last, .. })) if one_shot => {
+                return shown(container, Some(&last), None, host);
+            }
+            Some(StatsUpdate::Sampled(Samples { last, before })) => {
+                if before.is_some() {
+                    return shown(container, Some(&last), before.as_deref(), host);
+                }
+            }
+            // What was read before its supervisor fell silent is better than nothing.
+            Some(StatsUpdate::Silent(Some(Samples { last, before }))) => {
+                return shown(container, Some(&last), before.as_deref(), host);
+            }
+            Some(StatsUpdate::Silent(None) | StatsUpdate::NotRunning) | None => {
+                return shown(container, None, None, host);
+            }
         }
     }
-    shown(container, None, None, host)
 }

@@ -67,7 +67,9 @@ fn who_does_not_answer_is_asked_once_and_then_in_the_slow_lane() {
     assert!(Arc::ptr_eq(&lane, &sampler.lane));
     now += Duration::from_secs(60);
     assert!(sampler.take(&id(1), 1, now).is_none());
+    let seen = watch(&sampler, &id(1));
     sampler.answer(&id(1), 1, None);
+    assert_eq!(*seen.borrow(), Some(StatsUpdate::Silent(None)));
     let lane = sampler.take(&id(1), 1, now).unwrap();
     assert!(Arc::ptr_eq(&lane, &sampler.slow_lane));
     sampler.answer(&id(1), 1, sample(1));
