@@ -23,6 +23,9 @@ use crate::streaming::frame;
 /// How often a log that is followed is looked at when it is still.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Most of a log that is sent before an attachment: it is gathered in memory.
+const MAX_PAST: usize = 64 << 20;
+
 /// What of the entries goes out, and how.
 struct Shape {
     stdout: bool,
@@ -108,15 +111,21 @@ pub(crate) async fn whole(
     let mut reader = open(container, ReadOptions::default()).await?;
     let read = tokio::task::spawn_blocking(move || {
         let mut out = BytesMut::new();
-        loop {
+        while out.len() <= MAX_PAST {
             let entries = reader.read_more()?;
             if entries.is_empty() {
-                return io::Result::Ok(out.freeze());
+                return io::Result::Ok(Some(out.freeze()));
             }
             out.extend_from_slice(&shape.write(entries));
         }
+        Ok(None)
     });
-    Ok(read.await.map_err(abnormal)?.map_err(unreadable)?)
+    let past = read.await.map_err(abnormal)?.map_err(unreadable)?;
+    past.ok_or_else(|| {
+        Failure::not_served(
+            "more than 64 MiB of log before an attachment are not served by gantry yet: read them as logs",
+        )
+    })
 }
 
 fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
