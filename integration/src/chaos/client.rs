@@ -133,6 +133,7 @@ impl Client {
             0..70 if !self.boxes.is_empty() => self.touch(world, random),
             70..78 => self.volume(world, random),
             78..95 => self.image(world, random),
+            95..98 if self.networks[0].there.is_none() => self.networks[0].settle(&world.door),
             95..98 => self.networks[0].toggle(&world.door),
             _ if self.boxes.len() < CONTAINERS => self.create(world, random),
             _ => self.touch(world, random),
@@ -172,7 +173,7 @@ impl Client {
                 _ => BUSYBOX.to_owned(),
             },
             auto_remove: short && volume.is_none() && random.chance(25),
-            variant: 2 + random.below(2),
+            variant: random.below(4),
             volume,
             kind,
         };

@@ -83,6 +83,7 @@ impl Owned {
             false => self.facts.push(died),
         }
         self.eventual = true;
+        self.starts.max += 1;
     }
 
     /// The machine went down with everything that ran.
@@ -96,6 +97,7 @@ impl Owned {
                 self.facts.push(Fact::Absent);
             }
             self.eventual = true;
+            self.starts.max += 1;
         }
     }
 
@@ -113,8 +115,13 @@ impl Owned {
                 || (self.fragile && self.auto_remove && seen == Seen::Absent);
             if fits && !between {
                 self.same_run(&seen, &shown)?;
+                let may_go = (door.lenient || self.fragile) && self.facts.contains(&Fact::Absent);
                 self.facts = vec![seen.fact()];
                 self.eventual = false;
+                if may_go && seen != Seen::Absent {
+                    // What was cut off may be taken up later still when steps are made to fail.
+                    self.facts.push(Fact::Absent);
+                }
                 return self.settle_log(door, &seen);
             }
             if (!between && !self.eventual) || Instant::now() > end {
@@ -247,7 +254,8 @@ impl Owned {
     fn settle_lines(&mut self, out: &[String], live: bool) -> Step {
         match self.kind {
             Kind::Chatty if !live && !self.fragile && !self.is(&Fact::Exited(vec![255])) => {
-                whole_tail(self.key(), out)
+                // A run that was cut off may have ended anywhere.
+                whole_tail(self.key(), out, self.starts.max > self.starts.min)
             }
             Kind::Cat => {
                 let mut seen = out.iter();
@@ -311,7 +319,7 @@ fn count(lines: &[String], word: &str) -> usize {
 }
 
 /// The numbers go up by one to the last: rotation takes whole files from the front.
-fn whole_tail(key: &str, lines: &[String]) -> Step {
+fn whole_tail(key: &str, lines: &[String], cut: bool) -> Step {
     let mut numbers = lines.iter().map(|l| {
         l.strip_prefix("number ")
             .and_then(|n| n.parse::<usize>().ok())
@@ -323,7 +331,7 @@ fn whole_tail(key: &str, lines: &[String]) -> Step {
     for number in numbers {
         // A second run begins at one, after the first's last.
         match number {
-            Some(n) if n == last + 1 || (n == 1 && last == LINES) => last = n,
+            Some(n) if n == last + 1 || (n == 1 && (cut || last == LINES)) => last = n,
             other => {
                 return contradiction(format!("a rotated log of {key}: {other:?} after {last}"));
             }

@@ -154,9 +154,11 @@ impl Open {
                 self.raw.extend_from_slice(&part[..n]);
                 Ok(true)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                contradiction(format!("no answer to {} within {PATIENCE:?}", self.what))
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => contradiction(format!(
+                "no whole answer to {} within {PATIENCE:?}, only {:?}",
+                self.what,
+                String::from_utf8_lossy(&self.raw)
+            )),
             Err(_) => Ok(false),
         }
     }
@@ -206,21 +208,32 @@ impl Open {
     /// # Errors
     /// If it ends before it is whole.
     pub fn rest(mut self) -> Step<Reply> {
-        while self.more()? {}
         let status = self.status();
         let head = String::from_utf8_lossy(&self.raw[..self.head]).to_ascii_lowercase();
-        let body = self.raw.split_off(self.head);
+        let chunked = head.contains("transfer-encoding: chunked");
         let length = head
             .lines()
             .find_map(|l| l.strip_prefix("content-length:"))
             .and_then(|l| l.trim().parse::<usize>().ok());
-        if head.contains("transfer-encoding: chunked") {
-            let body = join(&body).ok_or(Stop::Cut)?;
-            return Ok(Reply { status, body });
+        let bodiless = matches!(status, 204 | 304);
+        loop {
+            let body = &self.raw[self.head..];
+            let whole = match (chunked, length) {
+                (true, _) => join(body),
+                (false, Some(length)) => body.get(..length).map(<[u8]>::to_vec),
+                (false, None) => bodiless.then(Vec::new),
+            };
+            if let Some(body) = whole {
+                return Ok(Reply { status, body });
+            }
+            if !self.more()? {
+                break;
+            }
         }
-        if length.is_some_and(|length| body.len() < length) {
+        if chunked || length.is_some() {
             return Err(Stop::Cut);
         }
+        let body = self.raw.split_off(self.head);
         Ok(Reply { status, body })
     }
 }

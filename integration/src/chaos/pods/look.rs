@@ -14,8 +14,11 @@ impl Pod {
             let fits = self.facts.iter().any(|fact| fact.fits(&seen))
                 || (self.fragile && matches!(seen, Seen::Exited(_)));
             if fits {
-                self.facts = vec![seen.fact()];
+                // What was cut off may be taken up later still when steps are made to fail.
+                self.leaving |=
+                    (kubelet.lenient || self.fragile) && self.facts.contains(&Fact::Absent);
                 self.leaving &= seen != Seen::Absent;
+                self.facts = vec![seen.fact()];
                 if self.leaving {
                     self.facts.push(Fact::Absent);
                 }
@@ -92,9 +95,10 @@ impl Member {
             let fits = self.facts.iter().any(|fact| fact.fits(&seen))
                 || (may_die && matches!(seen, Seen::Exited(_)));
             if fits {
+                self.leaving |= (kubelet.lenient || may_die) && self.facts.contains(&Fact::Absent);
+                self.leaving &= seen != Seen::Absent;
                 self.facts = vec![seen.fact()];
                 self.eventual = false;
-                self.leaving &= seen != Seen::Absent;
                 if self.leaving {
                     self.facts.push(Fact::Absent);
                 }
