@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) work: crate::work::Work,
     pub(crate) owners: Mutex<HashMap<Key, mpsc::UnboundedSender<Message>>>,
     pub(crate) execs: Mutex<ExecTable>,
+    /// Who was given which volume.
+    pub(crate) holds: crate::effect::volume::Holds,
     pub(crate) health: crate::health::Monitors,
     pub(crate) sampler: crate::sampler::Sampler,
     /// Names being given away: taken in memory before they are in a record.

@@ -45,15 +45,28 @@ async fn answered(inner: &Arc<Inner>, late: &LateResult) {
             tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network after a late answer");
         }
     }
-    for object in &late.objects {
-        let going = ContainerId::parse(object)
-            .ok()
-            .and_then(|id| inner.container(&id).ok())
-            .filter(|container| container.state == State::Removing);
-        if let Some(container) = going {
-            crate::recovery::remove(inner, &container.id);
-        }
+    let over = |volume: &str, holder: &ContainerId| {
+        let run = inner.container(holder).ok().and_then(|one| one.run.clone());
+        concerns(volume) && run.is_none_or(|run| run.exit.is_some())
+    };
+    if let Err(error) = effect::volume::let_go(inner, &inner.call(DRIVER_TIMEOUT), over).await {
+        tracing::warn!(%error, "letting go of a volume after a late answer");
     }
+    // What they waited for may be free now; one that goes on already is joined.
+    for id in removing(inner) {
+        crate::recovery::remove(inner, &id);
+    }
+}
+
+fn removing(inner: &Inner) -> Vec<ContainerId> {
+    let tables = inner.ledger.read();
+    let all = tables
+        .containers
+        .values()
+        .map(|seen| Arc::clone(&seen.borrow().container));
+    all.filter(|container| container.state == State::Removing)
+        .map(|container| container.id.clone())
+        .collect()
 }
 
 /// Operations in the records that nobody works on.

@@ -101,6 +101,7 @@ impl Engine {
             gate: Default::default(),
             collect_wanted: Default::default(),
             work: Default::default(),
+            holds: Default::default(),
         });
         inner.health.restore(loaded.health);
         recovery::run(&inner).await?;

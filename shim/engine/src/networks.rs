@@ -114,6 +114,12 @@ pub(crate) async fn remove(inner: &Arc<Inner>, network: &Network) -> Result<()> 
         let text = format!("{name} is a pre-defined network and cannot be removed");
         return Err(Error::new(ErrorKind::PermissionDenied, text));
     }
+    // Of sandboxes that are gone: their leaving failed, or was answered late.
+    for endpoint in crate::effect::network::orphans(inner) {
+        if endpoint.network == network.id {
+            crate::effect::network::leave_orphan(inner, &endpoint).await?;
+        }
+    }
     let in_use = inner
         .ledger
         .read()

@@ -6,9 +6,9 @@ use gantry_model::call::Call;
 use gantry_model::container::Container;
 use gantry_model::operation::OperationKind;
 use gantry_model::state::{Move, State};
-use gantry_model::{ContainerId, Error, ErrorKind, Result};
+use gantry_model::{ContainerId, Error, ErrorKind, OperationId, Result};
 
-use super::{Context, stop, volume};
+use super::{Context, network, stop, volume};
 use crate::RemoveContainer;
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
@@ -59,7 +59,9 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     {
         return Err(error.context(format!("freeing container {id}")));
     }
-    // The record stays in `removing` when this fails: the next removal, or the next start-up, goes on from here.
+    // The record stays in `removing` when this fails: the next removal, the late answer of a plugin, or the next
+    // start-up goes on from here.
+    release(inner, &call, &record).await?;
     unmake(inner, &call, &record).await?;
     gantry_fault::point("engine.remove.after-unmake")?;
     let volumes: Vec<String> = record
@@ -69,10 +71,12 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
         .map(|used| used.name.clone())
         .collect();
     let change = inner.change().container_event("destroy", &record, &[]);
-    let change = change
-        .with(Item::NoContainer(id.clone()))
-        .with(Item::NoOperation(operation.id.clone()));
+    let mut change = change.with(Item::NoContainer(id.clone()));
+    for removal in removals(inner, id) {
+        change = change.with(Item::NoOperation(removal));
+    }
     inner.ledger.write(change).await?;
+    drop(operation);
     inner.forget_execs(id);
     if how.volumes {
         for name in volumes {
@@ -85,6 +89,28 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     }
     Inner::collect_soon(inner);
     Ok(())
+}
+
+/// Frees addresses and volumes that a driver had not let go of when the run ended.
+async fn release(inner: &Arc<Inner>, call: &Call, record: &Container) -> Result<()> {
+    let mut first = Ok(());
+    let last = record.run.as_ref().map(|run| &run.sandbox);
+    for endpoint in network::orphans(inner) {
+        if last == Some(&endpoint.sandbox) {
+            first = first.and(network::leave_orphan(inner, &endpoint).await);
+        }
+    }
+    let mine = |_: &str, holder: &ContainerId| *holder == record.id;
+    first.and(volume::let_go(inner, call, mine).await)
+}
+
+/// Every recorded removal of a container: this one, and those before it that failed.
+fn removals(inner: &Inner, id: &ContainerId) -> Vec<OperationId> {
+    let tables = inner.ledger.read();
+    let all = tables.operations.values();
+    all.filter(|one| one.kind == OperationKind::RemoveContainer && one.object == id.as_str())
+        .map(|one| one.id.clone())
+        .collect()
 }
 
 async fn kill(context: &Context, id: &ContainerId) -> Result<()> {

@@ -88,7 +88,13 @@ async fn alone(context: &Context, container: &Container, by: By) -> Result<()> {
     };
     let _ = context.owner.send(Message::Down);
     // A call of its own: the first one may be cancelled, undoing must not be.
-    undo.run(context, &inner.call(DRIVER_TIMEOUT)).await;
+    let undoing = inner.call(DRIVER_TIMEOUT);
+    undo.run(context, &undoing).await;
+    let mine = |_: &str, holder: &ContainerId| *holder == container.id;
+    if let Err(error) = volume::let_go(inner, &undoing, mine).await {
+        // Held on: asked again when the container or the volume is removed.
+        tracing::warn!(container = %container.id, %error, "letting go of the volumes of a failed start");
+    }
     gantry_fault::pass("engine.start.after-undo");
     let change = failed_change(context, record, &error, by)
         .with(Item::NoOperation(operation.id.clone()))

@@ -9,12 +9,16 @@ use gantry_model::event::Subject;
 use gantry_model::mount::{MountDescription, MountSource};
 use gantry_model::operation::{Operation, OperationKind};
 use gantry_model::volume::Volume;
-use gantry_model::{Error, ErrorKind, Result};
+use gantry_model::{ContainerId, Error, ErrorKind, Result};
 use gantry_spec::Bind;
 
 use crate::CreateVolume;
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
+
+mod holds;
+
+pub(crate) use holds::Holds;
 
 /// What changes of a volume wait for: each other.
 fn key(name: &str) -> String {
@@ -131,6 +135,8 @@ pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
             "remove {name}: volume is in use - [{users}]"
         )));
     }
+    // Nobody uses it, but a driver may not have let go yet: an answer that failed or came late.
+    let_go(inner, &inner.call(DRIVER_TIMEOUT), |held, _| held == name).await?;
     let (operation, call) = inner.operation(OperationKind::RemoveVolume, name, DRIVER_TIMEOUT);
     inner
         .ledger
@@ -247,6 +253,7 @@ async fn mount(
     };
     let volume = ensure(inner, &request, used.anonymous).await?;
     let driver = inner.drivers.volume(&volume.driver)?;
+    inner.holds.add(&volume.name, &container.id);
     let description = driver.mount(call, &volume, container.id.as_str()).await?;
     if !volume.filled && description.kind == "bind" {
         fill(inner, call, &volume, used, rootfs, &description.source).await?;
@@ -312,12 +319,54 @@ pub(crate) async fn release(inner: &Arc<Inner>, call: &Call, container: &Contain
     for used in &container.volumes {
         let volume = inner.ledger.read().volumes.get(&used.name).cloned();
         let Some(volume) = volume else { continue };
-        let result = match inner.drivers.volume(&volume.driver) {
-            Ok(driver) => driver.unmount(call, &volume, container.id.as_str()).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
+        if let Err(error) = unmount(inner, call, &volume, &container.id).await {
             tracing::warn!(volume = %volume.name, container = %container.id, %error, "letting go of a volume");
         }
     }
+}
+
+async fn unmount(
+    inner: &Inner,
+    call: &Call,
+    volume: &Volume,
+    container: &ContainerId,
+) -> Result<()> {
+    let driver = inner.drivers.volume(&volume.driver)?;
+    inner.waits(call, format!("volume driver {}: unmount", volume.driver));
+    gantry_fault::pass("engine.volume.before-unmount");
+    match driver.unmount(call, volume, container.as_str()).await {
+        Err(error) if error.kind != ErrorKind::NotFound => Err(error),
+        _ => {
+            gantry_fault::pass("engine.volume.after-unmount");
+            inner.holds.remove(&volume.name, container);
+            Ok(())
+        }
+    }
+}
+
+/// Has the drivers let go of what is held still and `wanted` picks by volume and container.
+///
+/// # Errors
+/// The first of the drivers'; the others were asked all the same. What failed stays held.
+pub(crate) async fn let_go(
+    inner: &Arc<Inner>,
+    call: &Call,
+    wanted: impl Fn(&str, &ContainerId) -> bool,
+) -> Result<()> {
+    let mut first = Ok(());
+    for (name, container) in inner.holds.all() {
+        if !wanted(&name, &container) {
+            continue;
+        }
+        let volume = inner.ledger.read().volumes.get(&name).cloned();
+        let result = match volume {
+            Some(volume) => unmount(inner, call, &volume, &container).await,
+            None => {
+                inner.holds.remove(&name, &container);
+                Ok(())
+            }
+        };
+        first = first.and(result);
+    }
+    first
 }
