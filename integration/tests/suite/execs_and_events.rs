@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use gantry_integration::node::BUSYBOX;
 use gantry_integration::{Node, cases, cri, http, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 cases![
@@ -15,6 +17,7 @@ cases![
     ended_execs_are_forgotten_and_running_ones_are_not,
     a_reader_that_comes_back_too_late_is_told,
     output_over_the_cap_does_not_hold_the_command,
+    a_stuck_supervisor_delays_nobodys_figures,
 ];
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -266,5 +269,53 @@ fn output_over_the_cap_does_not_hold_the_command() -> Result<()> {
     let stats = stats.stats.context("figures")?;
     ensure!(stats.cpu.context("cpu")?.usage_core_nano_seconds.is_some());
     api.remove_pod(&pod)?;
+    node.finish()
+}
+
+/// The parent of a process: its sandbox's supervisor.
+fn parent(pid: &str) -> Result<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    Ok(line.context("a parent")?.trim().parse()?)
+}
+
+fn a_stuck_supervisor_delays_nobodys_figures() -> Result<()> {
+    let node = Node::start()?;
+    node.load_busybox()?;
+    let docker = node.docker();
+    for name in ["stuck", "well"] {
+        docker.ok(&["run", "-d", "--name", name, "busybox", "sleep", "1000"])?;
+    }
+    let stats = |name: &str, how: &str| {
+        let begun = std::time::Instant::now();
+        let path = format!("/v1.45/containers/{name}/stats?stream=0{how}");
+        let answer = node.api("GET", &path, b"")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        let used = answer.json()["cpu_stats"]["cpu_usage"]["total_usage"]
+            .as_u64()
+            .unwrap_or(0);
+        Ok((used, begun.elapsed()))
+    };
+    let (used, _) = stats("stuck", "")?;
+    ensure!(used > 0, "it has used some time");
+    let pid = docker.ok(&["inspect", "-f", "{{.State.Pid}}", "stuck"])?;
+    let supervisor = Pid::from_raw(parent(&pid)?);
+    kill(supervisor, Signal::SIGSTOP)?;
+    let checked = (|| {
+        for _ in 0..3 {
+            let (used, took) = stats("well", "")?;
+            ensure!(used > 0 && took < Duration::from_secs(5), "{took:?}");
+            // What was read before it was stuck is told at once, and by who waits for news as well.
+            let (used, took) = stats("stuck", "&one-shot=1")?;
+            ensure!(used > 0 && took < Duration::from_secs(1), "{took:?}");
+        }
+        let (used, took) = stats("stuck", "")?;
+        ensure!(used > 0 && took < Duration::from_secs(15), "{took:?}");
+        Ok(())
+    })();
+    kill(supervisor, Signal::SIGCONT)?;
+    checked?;
+    let (again, _) = stats("stuck", "")?;
+    ensure!(again >= used);
     node.finish()
 }
