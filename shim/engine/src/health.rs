@@ -142,6 +142,8 @@ impl Inner {
         };
         let image = match &container.spec.health {
             Some(_) => None,
+            // The kubelet probes by itself, as the pod says; what an image asks for is not meant for it.
+            None if container.pod.is_some() => None,
             None => match self.images.details(&container.image).await {
                 Ok(image) => Some(image),
                 Err(error) => {
