@@ -286,6 +286,8 @@ fn tick(inner: &Arc<Inner>) {
     let now = Instant::now();
     let containers: Vec<_> = {
         let tables = inner.ledger.read();
+        // One that was removed while its first figures were asked for.
+        lock(&inner.sampler.entries).retain(|id, _| tables.containers.contains_key(id));
         let all = tables.containers.values();
         all.map(|seen| Arc::clone(&seen.borrow().container))
             .collect()
