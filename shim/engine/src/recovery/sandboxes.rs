@@ -163,13 +163,16 @@ pub(super) async fn bury(
     for container in runs_in(inner, &sandbox.id) {
         change = ended(inner, change, &container, &tasks);
     }
+    // A pod nobody was told of is gone altogether; others stay until they are removed.
+    let forget = sandbox.pod.is_none() || sandbox.state == State::Created;
     let mut down = sandbox.clone();
-    down.state = State::Exited;
+    // One that is to be forgotten stays as it was until then: if this daemon is killed first, the next one has to know.
+    if sandbox.pod.is_none() || !forget {
+        down.state = State::Exited;
+    }
     if sandbox.state == State::Running {
         "its supervisor is gone".clone_into(&mut down.reason);
     }
-    // A pod nobody was told of is gone altogether; others stay until they are removed.
-    let forget = sandbox.pod.is_none() || sandbox.state == State::Created;
     inner.ledger.write(change.sandbox(down)).await?;
     let containers: Vec<Arc<Container>> = match &sandbox.container {
         Some(id) => inner.container(id).into_iter().collect(),
