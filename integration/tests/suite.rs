@@ -8,6 +8,7 @@ mod suite {
     pub(crate) mod bad_input;
     pub(crate) mod both_doors;
     pub(crate) mod conformance;
+    pub(crate) mod cri_change;
     pub(crate) mod cri_pod;
     pub(crate) mod daemon;
     pub(crate) mod docker_health;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         suite::docker_verbs::cases(),
         suite::execs_and_events::cases(),
         suite::cri_pod::cases(),
+        suite::cri_change::cases(),
         suite::both_doors::cases(),
         suite::survive::cases(),
         suite::reboot::cases(),

@@ -11,6 +11,9 @@ use gantry_model::{Error, Result};
 use crate::Door;
 use crate::convert::{lookup, resources};
 
+/// Less memory could not even start a process.
+const LEAST: i64 = 6 << 20;
+
 pub(crate) async fn handle(
     door: &Door,
     request: UpdateContainerResourcesRequest,
@@ -42,6 +45,12 @@ fn change(linux: LinuxContainerResources) -> Result<Resources> {
         return Err(Error::unimplemented(
             "memory_limit_in_bytes: taking a limit away is not served yet",
         ));
+    }
+    if (1..LEAST).contains(&linux.memory_limit_in_bytes) {
+        return Err(Error::invalid(format!(
+            "memory_limit_in_bytes {} is below the least a container can run with, {LEAST}",
+            linux.memory_limit_in_bytes
+        )));
     }
     let no_quota = linux.cpu_quota < 0;
     let mut change = resources::spec(linux)?;
@@ -76,10 +85,15 @@ mod tests {
             ..Limits::default()
         });
         assert_eq!((memory.memory, memory.memory_swap), (64 << 20, 64 << 20));
-        let refused = change(Limits {
-            memory_limit_in_bytes: -1,
-            ..Limits::default()
-        });
-        assert_eq!(refused.unwrap_err().kind, ErrorKind::Unimplemented);
+        for (bytes, kind) in [
+            (-1, ErrorKind::Unimplemented),
+            (1, ErrorKind::InvalidArgument),
+        ] {
+            let refused = change(Limits {
+                memory_limit_in_bytes: bytes,
+                ..Limits::default()
+            });
+            assert_eq!(refused.unwrap_err().kind, kind);
+        }
     }
 }

@@ -11,6 +11,8 @@ pub struct DockerDoor {
     pub(crate) engine: Engine,
     pub(crate) config: DockerConfig,
     pub(crate) host: Host,
+    /// Held while containers are pruned: one at a time.
+    pub(crate) pruning: tokio::sync::Mutex<()>,
 }
 
 impl DockerDoor {
@@ -20,6 +22,7 @@ impl DockerDoor {
             engine,
             config,
             host: Host::read(),
+            pruning: tokio::sync::Mutex::default(),
         }
     }
 

@@ -7,4 +7,5 @@ pub(crate) mod image;
 pub(crate) mod info;
 pub(crate) mod network;
 pub(crate) mod sandbox;
+pub(crate) mod usage;
 pub(crate) mod volume;

@@ -35,8 +35,8 @@ pub(crate) async fn update(door: Arc<DockerDoor>, mut req: Req) -> Answer {
         ));
     }
     let mut data = DoorData::of(&container);
-    let (resources, restart) = update::over(&wanted, &container.spec, &mut data.host_config)
-        .map_err(refused)?;
+    let (resources, restart) =
+        update::over(&wanted, &container.spec, &mut data.host_config).map_err(refused)?;
     // Another door's container has nothing of ours to keep.
     let door_data = (!container.door_data.is_empty() && !data.host_config.is_null())
         .then(|| serde_json::to_string(&data))

@@ -34,6 +34,41 @@ fn seconds(text: &str) -> Option<i64> {
         .checked_add(nanos)
 }
 
+/// Nanoseconds of a span as Go writes it: `1h30m`, `10s`, `1.5h`; `None` for what is no span.
+pub(crate) fn ago(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut total = 0.0;
+    let mut any = false;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let nanos = match &rest[..unit] {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return None,
+        };
+        total += number * nanos;
+        rest = &rest[unit..];
+        any = true;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a span longer than 292 years is as good as 292 years"
+    )]
+    any.then_some((sign * total) as i64)
+}
+
 /// Seconds since 1970 of an RFC 3339 text, as an image's configuration has it; 0 for none.
 pub(crate) fn unix_seconds(rfc3339: &str) -> i64 {
     gantry_logs::clock::parse(rfc3339.as_bytes()).map_or(0, |nanos| nanos.div_euclid(1_000_000_000))
@@ -41,7 +76,24 @@ pub(crate) fn unix_seconds(rfc3339: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, unix_seconds};
+    use super::{ago, parse, unix_seconds};
+
+    #[test]
+    fn reads_spans() {
+        for (text, seconds) in [
+            ("24h", Some(86_400)),
+            ("1h30m", Some(5400)),
+            ("1.5h", Some(5400)),
+            ("1m0.0s", Some(60)),
+            ("-5s", Some(-5)),
+            ("", None),
+            ("5", None),
+            ("5x", None),
+            ("2024-01-01", None),
+        ] {
+            assert_eq!(ago(text), seconds.map(|s: i64| s * 1_000_000_000), "{text}");
+        }
+    }
 
     #[test]
     fn reads_what_clients_send() {

@@ -32,7 +32,11 @@ pub(super) const TABLE: &[(&str, &str, Target)] = &[
         "/containers/create",
         serve!(containers::create::create),
     ),
-    ("POST", "/containers/prune", NotYet),
+    (
+        "POST",
+        "/containers/prune",
+        serve!(containers::prune::prune),
+    ),
     (
         "GET",
         "/containers/{}/json",
