@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -20,8 +21,17 @@ pub(crate) struct Machine;
 /// # Errors
 /// `/dev/urandom` cannot be read.
 pub(crate) fn random() -> std::io::Result<[u8; 32]> {
+    // Kept open: there must be randomness when there are no descriptors.
+    static SOURCE: OnceLock<fs::File> = OnceLock::new();
+    let mut source = match SOURCE.get() {
+        Some(source) => source,
+        None => {
+            let opened = fs::File::open("/dev/urandom")?;
+            SOURCE.get_or_init(|| opened)
+        }
+    };
     let mut bytes = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    source.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -33,6 +43,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("gantryd must run as root: it makes namespaces, mounts and cgroups");
     }
+    random().context("read /dev/urandom")?;
     let own = gantry_sys::mount::root_mount_id("self").context("read /proc/self/mountinfo")?;
     let init = gantry_sys::mount::root_mount_id("1").context("read /proc/1/mountinfo")?;
     if own != init {
