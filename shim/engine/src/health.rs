@@ -171,6 +171,7 @@ impl Inner {
             id: id.clone(),
             run,
             machine: Machine::new(plan, started, health),
+            unwritten: false,
         };
         tokio::spawn(monitor.run(seen));
     }
@@ -187,6 +188,8 @@ struct Monitor {
     id: ContainerId,
     run: u32,
     machine: Machine,
+    /// The last change of status could not be written and told.
+    unwritten: bool,
 }
 
 /// What a run is doing, for its monitor.
@@ -275,15 +278,19 @@ impl Monitor {
         }
     }
 
-    /// Takes a result in; a change of status is written and told.
+    /// Takes a result in; a change of status is written and told. When that fails (a full disk) it is tried again
+    /// after the next probe.
     async fn judge(&mut self, result: gantry_model::policy::Probe) {
         let change = self.machine.judge(result);
         self.inner
             .health
             .show(&self.id, self.run, self.machine.health());
-        if let Some(status) = change
-            && let Err(error) = self.write(status).await
-        {
+        if change.is_none() && !self.unwritten {
+            return;
+        }
+        let written = self.write(self.machine.health().status).await;
+        self.unwritten = written.is_err();
+        if let Err(error) = written {
             tracing::error!(container = %self.id, %error, "recording a change of health");
         }
     }
