@@ -44,7 +44,12 @@ enum RunFolder {
 
 /// Ends everything at once, as a power cut does, and lets the records speak of an earlier boot.
 fn power_cut(node: &mut Node, folder: RunFolder, stranger: Option<&Child>) -> Result<()> {
+    let frozen = node.docker().ok(&["ps", "-q", "-f", "status=paused"])?;
     node.kill()?;
+    // A boot ends what is frozen as well; a kill alone does not, on cgroup v1.
+    for id in frozen.lines() {
+        thaw(Path::new("/sys/fs/cgroup"), id)?;
+    }
     leaks::sweep(node);
     // Links, addresses, rules and the bridge go with their namespace.
     node.net = NetNs::new()?;
@@ -67,6 +72,27 @@ fn power_cut(node: &mut Node, folder: RunFolder, stranger: Option<&Child>) -> Re
             Ok(())
         }
     }
+}
+
+/// Lets everything in the cgroups of a container go on, wherever below `folder` they are.
+fn thaw(folder: &Path, id: &str) -> Result<()> {
+    // Those of other tests come and go meanwhile.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        thaw(&path, id)?;
+        if entry.file_name().to_string_lossy().starts_with(id) {
+            for (file, text) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+                let file = path.join(file);
+                if file.try_exists()? {
+                    std::fs::write(file, text)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The state of a supervisor of an earlier boot; its pid is somebody else's now.
