@@ -50,7 +50,7 @@ pub(crate) fn explain(error: Error, path: &Path) -> Error {
         ),
         ErrorKind::DataLoss => format!(
             "{what}: the file {file} is damaged; put a copy of it back, or move it away to start without records \
-             (containers that run are ended then, images and volumes stay on disk)"
+             (containers that run are ended then, images have to be fetched again, volumes stay on disk)"
         ),
         ErrorKind::Conflict => format!("{what}: another process has {file} open"),
         _ => format!("{what} ({file})"),
