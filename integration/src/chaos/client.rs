@@ -173,6 +173,8 @@ impl Client {
                 _ => BUSYBOX.to_owned(),
             },
             auto_remove: short && volume.is_none() && random.chance(25),
+            always: matches!(kind, Kind::Sleeper) && random.chance(20),
+            checked: kind.stays() && random.chance(20),
             variant: random.below(4),
             volume,
             kind,

@@ -46,6 +46,10 @@ pub struct Owned {
     pub fragile: bool,
     /// Removed by the daemon at its end.
     auto_remove: bool,
+    /// Started again by the daemon, unless a client has ended it.
+    always: bool,
+    /// Its limit of processes: what may be shown.
+    limits: Vec<i64>,
     /// Starts that were asked for, and those that were answered with success.
     pub starts: Count,
 }
@@ -78,6 +82,9 @@ impl Owned {
     /// Its supervisor has been killed.
     pub fn supervisor_died(&mut self) {
         let died = Fact::Exited(vec![255]);
+        if self.always {
+            return self.begins_again();
+        }
         match self.is(&Fact::Running) || self.is(&Fact::Paused) {
             true => self.facts = vec![if self.auto_remove { Fact::Absent } else { died }],
             false => self.facts.push(died),
@@ -86,9 +93,29 @@ impl Owned {
         self.starts.max += 1;
     }
 
+    /// A run has ended that the daemon follows with another one.
+    fn begins_again(&mut self) {
+        let sure = self.facts.len() == 1;
+        self.facts.retain(|_| !sure);
+        self.facts.push(Fact::Running);
+        self.eventual = true;
+        self.another_run();
+    }
+
+    /// Another run may have begun that nobody was told of.
+    fn another_run(&mut self) {
+        self.run = None;
+        self.unconfirmed = true;
+        self.begins.maybe();
+        self.starts.max += 1;
+    }
+
     /// The machine went down with everything that ran.
     pub fn machine_died(&mut self) {
         let ran = |fact: &Fact| matches!(fact, Fact::Running | Fact::Paused);
+        if self.always && !self.is(&Fact::Created) {
+            return self.begins_again();
+        }
         if self.facts.iter().any(ran) || self.eventual {
             self.facts.retain(|fact| !ran(fact));
             // A run that had not said how it ends, whatever it would have said.
@@ -167,6 +194,15 @@ impl Owned {
         if shown["Config"]["Labels"]["chaos"] != json!(self.label) {
             return contradiction(format!("the label of {} is another", self.key()));
         }
+        let limit = shown["HostConfig"]["PidsLimit"].as_i64().unwrap_or(0);
+        if !self.limits.contains(&limit) {
+            return contradiction(format!(
+                "container {} may have {limit} processes, not {:?}",
+                self.key(),
+                self.limits
+            ));
+        }
+        self.limits = vec![limit];
         let state = &shown["State"];
         let seen = match state["Status"].as_str().unwrap_or_default() {
             "created" => Seen::Created,
@@ -199,6 +235,7 @@ impl Owned {
             return contradiction(format!("{} runs as no process: {state}", self.key()));
         }
         if let Some(known) = &self.run
+            && !(self.fragile && self.always)
             && *known != run
         {
             return contradiction(format!(
@@ -234,6 +271,7 @@ impl Owned {
             self.unconfirmed = false;
             if self.fragile {
                 self.begins.min = self.begins.min.min(begun);
+                self.begins.max = self.begins.max.max(if self.always { begun } else { 0 });
             }
             let what = format!("lines in the log of {} that a run began", self.key());
             self.begins.settle(&what, begun)?;

@@ -30,7 +30,8 @@ impl Owned {
                 1 => self.refused_exec(door),
                 _ => self.unpause(door),
             },
-            [Fact::Created] => match random.below(6) {
+            [Fact::Created] => match random.below(7) {
+                6 => self.update(door, random),
                 0 => self.remove(door, random.chance(50)),
                 1 => self.rename(door, other_name),
                 _ => self.start(door),
@@ -46,7 +47,8 @@ impl Owned {
     }
 
     fn act_running(&mut self, door: &Door, random: &mut Random, other_name: &str) -> Step {
-        match random.below(12) {
+        match random.below(13) {
+            12 => self.update(door, random),
             0 => self.stop(door, 1),
             1 => self.stop(door, 0),
             2 => self.kill(door),
@@ -129,6 +131,10 @@ impl Owned {
             vec![stopped()]
         };
         self.facts = [vec![Fact::Running], ended.clone()].concat();
+        if self.always {
+            // Cut off in the middle, it may have ended and begun again.
+            self.another_run();
+        }
         // A signal that was sent before the cut arrives all the same.
         let reply = door.ask("POST", &format!("/containers/{}/{path}", self.key()), b"")?;
         if reply.status == 204 {
@@ -202,6 +208,21 @@ impl Owned {
             return Ok(());
         }
         self.explained(door, "unpause", &reply)?;
+        self.settle(door)
+    }
+
+    fn update(&mut self, door: &Door, random: &mut Random) -> Step {
+        let limit = 60 + i64::try_from(random.below(100)).unwrap_or(0);
+        let before = self.limits.clone();
+        self.limits.push(limit);
+        let path = format!("/containers/{}/update", self.key());
+        let reply = door.post(&path, &json!({ "PidsLimit": limit }))?;
+        if reply.status == 200 {
+            self.limits = vec![limit];
+        } else {
+            self.explained(door, "update", &reply)?;
+            self.limits = before;
+        }
         self.settle(door)
     }
 

@@ -1,5 +1,7 @@
 //! Creating a container.
 
+use serde_json::json;
+
 use super::super::door::Door;
 use super::super::facts::{Count, Fact, Step};
 use super::super::programs::{self, Kind};
@@ -18,6 +20,10 @@ pub struct Wanted {
     pub volume: Option<String>,
     /// Removed at its end.
     pub auto_remove: bool,
+    /// Started again whenever it ends.
+    pub always: bool,
+    /// Has a health check.
+    pub checked: bool,
     /// Which log driver.
     pub variant: usize,
 }
@@ -40,6 +46,8 @@ impl Owned {
             echoes: Vec::new(),
             fragile: false,
             auto_remove: wanted.auto_remove,
+            always: wanted.always,
+            limits: vec![0],
             starts: Count::default(),
         }
     }
@@ -57,6 +65,15 @@ impl Owned {
             wanted.variant,
         );
         body["HostConfig"]["AutoRemove"] = wanted.auto_remove.into();
+        if wanted.always {
+            body["HostConfig"]["RestartPolicy"] = json!({ "Name": "always" });
+        }
+        if wanted.checked {
+            let often = 200_000_000_i64;
+            body["Healthcheck"] = json!({
+                "Test": ["CMD-SHELL", "true"], "Interval": often, "Timeout": 100 * often, "Retries": 3,
+            });
+        }
         let reply = door.post(&format!("/containers/create?name={}", wanted.name), &body)?;
         if reply.status == 201 {
             self.id = reply.json()["Id"].as_str().map(str::to_owned);

@@ -104,7 +104,8 @@ impl Member {
                 }
                 return Ok(());
             }
-            if !self.eventual || Instant::now() > end {
+            let between = matches!(seen, Seen::Between(_));
+            if (!between && !self.eventual) || Instant::now() > end {
                 return contradiction(format!(
                     "container {} of pod {pod:?} is {seen:?}, and {:?} is what can be",
                     self.name, self.facts
