@@ -171,7 +171,7 @@ fn vanish(node: &Node, round: usize) -> Result<()> {
             b"{}",
         )
     };
-    match round % 8 {
+    match round % 10 {
         // Made and never started.
         0 => drop(exec(r#"{"AttachStdout":true,"Cmd":["true"]}"#)?),
         // As one should.
@@ -201,10 +201,25 @@ fn vanish(node: &Node, round: usize) -> Result<()> {
         5 | 6 => {
             let path = "/containers/cc/attach?stream=1&stdout=1&stderr=1&stdin=1";
             let mut open = http::open(&socket, "POST", path, UPGRADE, b"")?;
-            if round % 8 == 6 {
+            if round % 10 == 6 {
                 open.stream.write_all(b"some input\n")?;
                 open.read(1);
             }
+        }
+        // A shell at a terminal whose window was closed.
+        7 => {
+            let id = exec(r#"{"AttachStdin":true,"AttachStdout":true,"Tty":true,"Cmd":["sh"]}"#)?;
+            let mut open = start(&id)?;
+            open.stream.write_all(b"echo typed\n")?;
+            open.read(1);
+        }
+        // Input nobody ever reads.
+        8 => {
+            let id = exec(r#"{"AttachStdin":true,"Cmd":["sleep","1"]}"#)?;
+            let mut open = start(&id)?;
+            open.stream
+                .set_write_timeout(Some(Duration::from_millis(20)))?;
+            let _ = open.stream.write_all(&vec![7; 2 << 20]);
         }
         // Detached: nobody ever listens.
         _ => {
@@ -243,8 +258,15 @@ fn clients_that_vanish_leave_nothing() -> Result<()> {
     let daemon = i32::try_from(node.pid())?;
     // What was left behind has to be noticed: a half-closed connection is looked at twice a second.
     let settled = || -> Result<[Held; 2]> {
-        let processes = || docker.ok(&["top", "cc"]).map_or(99, |t| t.lines().count());
-        wait::until("execs to end", Duration::from_secs(90), || processes() <= 3)?;
+        let mut seen = String::new();
+        wait::until("execs to end", Duration::from_secs(90), || {
+            seen = match docker.run(&["top", "cc"]) {
+                Ok(ran) => format!("{}{}", ran.out, ran.err),
+                Err(error) => error.to_string(),
+            };
+            seen.lines().count() <= 3
+        })
+        .with_context(|| format!("still there:\n{seen}"))?;
         let mut last = [held(daemon)?, held(supervisor)?];
         wait::until("descriptors to settle", Duration::from_secs(30), || {
             let Ok(now) = held(daemon).and_then(|d| Ok([d, held(supervisor)?])) else {

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
 
 use gantry_model::supervisor::{Attached, Input, Output};
 use gantry_model::{Error, Result};
@@ -14,6 +15,9 @@ use tokio::sync::mpsc;
 /// Pieces in each channel. With the socket's own buffer that is what a slow reader may lag behind before the
 /// supervisor's patience begins to run.
 const DEPTH: usize = 16;
+
+/// How long input that was sent before its client went is passed on.
+const LEGACY: Duration = Duration::from_secs(10);
 
 /// Takes the socket that came with the answer.
 ///
@@ -28,11 +32,24 @@ pub(crate) fn attached(socket: OwnedFd) -> Result<Attached> {
     let (output_tx, output) = mpsc::channel(DEPTH);
     let (input, input_rx) = mpsc::channel(DEPTH);
     tokio::spawn(async move {
-        // The first of: output ended, output not wanted any more. Then both halves close, which detaches.
-        tokio::select! {
-            () = give(reader, &output_tx) => {}
-            () = output_tx.closed() => {}
-            () = take(writer, input_rx) => {}
+        let mut taking = std::pin::pin!(take(writer, input_rx));
+        let mut takes = true;
+        {
+            let mut giving = std::pin::pin!(give(reader, &output_tx));
+            // The first of: output ended, output not wanted any more. The end of input is not the end of the client.
+            loop {
+                tokio::select! {
+                    () = &mut giving => break,
+                    () = output_tx.closed() => break,
+                    () = &mut taking, if takes => takes = false,
+                }
+            }
+        }
+        drop(output_tx);
+        if takes {
+            // What was said before the client went is still passed on, above all that its input has ended; a process
+            // that does not read is not waited for. Then both halves close, which detaches.
+            let _ = tokio::time::timeout(LEGACY, taking).await;
         }
     });
     Ok(Attached { output, input })
@@ -65,7 +82,7 @@ async fn give(mut reader: OwnedReadHalf, to: &mpsc::Sender<Output>) {
     }
 }
 
-/// Input as long as there is some; then waits for ever, since the end of input is not the end of the client.
+/// Input as long as there is some.
 async fn take(mut writer: OwnedWriteHalf, mut from: mpsc::Receiver<Input>) {
     while let Some(input) = from.recv().await {
         let sent = match input {
@@ -76,7 +93,6 @@ async fn take(mut writer: OwnedWriteHalf, mut from: mpsc::Receiver<Input>) {
             break;
         }
     }
-    std::future::pending::<()>().await;
 }
 
 async fn send(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<()> {

@@ -42,6 +42,8 @@ pub(crate) struct Client {
     queue: Vec<u8>,
     sent: usize,
     full_since: Option<Instant>,
+    /// It said that no more input will come.
+    pub(crate) said_end: bool,
     /// The process has ended: what is queued goes out, then the socket closes.
     closing: bool,
 }
@@ -60,6 +62,7 @@ impl Client {
             queue: Vec::new(),
             sent: 0,
             full_since: None,
+            said_end: false,
             closing: false,
         })
     }

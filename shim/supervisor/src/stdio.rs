@@ -125,6 +125,16 @@ impl Stdio {
         }
     }
 
+    /// An exec's client said that it has no more input and then went away: nobody can ever type or read again, and a
+    /// shell nobody speaks to must not stay. Who goes by its detach keys has not said so, and a gantryd that dies
+    /// neither.
+    fn hang_up(&mut self) {
+        if self.patient && self.terminal.take().is_some() {
+            self.input = None;
+            self.outputs = [None, None];
+        }
+    }
+
     /// Opens the log anew.
     ///
     /// # Errors
@@ -218,7 +228,13 @@ impl Stdio {
                 &bytes[..take]
             }
         };
-        self.clients.retain(|_, client| client.offer(stderr, bytes));
+        let gone =
+            |(key, client): (&u32, &mut Client)| (!client.offer(stderr, bytes)).then_some(*key);
+        let gone: Vec<u32> = self.clients.iter_mut().filter_map(gone).collect();
+        for key in gone {
+            self.client_ready(key, true, true);
+            self.clients.remove(&key);
+        }
     }
 
     /// Writes what waits to the process.
@@ -247,13 +263,19 @@ impl Stdio {
             return;
         };
         let mut keep = client.flush();
-        if readable || hung_up {
-            let said = client.read(hung_up);
+        if readable || hung_up || !keep {
+            // One that cannot be written to has gone too; what it said before is heard.
+            let said = client.read(hung_up || !keep);
             keep &= !said.gone;
+            client.said_end |= said.end;
+            let hung_up = !keep && client.said_end;
             self.waiting.extend(said.bytes);
             self.write_input();
             if said.end && self.once {
                 self.close_input();
+            }
+            if hung_up {
+                self.hang_up();
             }
         }
         if !keep {

@@ -37,6 +37,7 @@ pub(crate) async fn attach(door: Arc<DockerDoor>, mut req: Req) -> Answer {
         return Ok(answer);
     }
     let id = container.id.clone();
+    let teller = Arc::clone(&door);
     let mut attaching = Box::pin(async move { door.engine.attach_container(&id, streams).await });
     // One look before the answer: it registers the attachment, and what fails at once gets a status of its own.
     let first = std::future::poll_fn(|cx| Poll::Ready(attaching.as_mut().poll(cx))).await;
@@ -55,9 +56,10 @@ pub(crate) async fn attach(door: Arc<DockerDoor>, mut req: Req) -> Answer {
         };
         match attached {
             Ok(attached) => {
-                hijack
-                    .pump(Some(attached), streams.stdin, past, async {})
-                    .await
+                let pumped = hijack.pump(Some(attached), streams.stdin, past, async {});
+                if pumped.await {
+                    teller.engine.tell_container(&container.id, "detach", &[]);
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "an attachment came to nothing");

@@ -54,8 +54,15 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     match door.engine.start_exec(&exec.id, streams, size).await {
         Ok(attached) => {
             let answer = hijack.answer();
-            let ended = async move { drop(door.engine.wait_exec(&exec.id).await) };
-            tokio::spawn(hijack.pump(Some(attached), streams.stdin, Bytes::new(), ended));
+            tokio::spawn(async move {
+                let ended = async { drop(door.engine.wait_exec(&exec.id).await) };
+                let pumped = hijack.pump(Some(attached), streams.stdin, Bytes::new(), ended);
+                if pumped.await {
+                    let attributes = [("execID", exec.id.to_string())];
+                    let id = &exec.container;
+                    door.engine.tell_container(id, "exec_detach", &attributes);
+                }
+            });
             Ok(answer)
         }
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {

@@ -225,6 +225,7 @@ struct Facts {
     length: u64,
     chunked: bool,
     upgrade: bool,
+    close: bool,
 }
 
 /// Reads what matters of a head, and rewrites it where it takes the connection over without saying so.
@@ -242,6 +243,7 @@ fn read_head(head: &[u8]) -> (Facts, Option<Vec<u8>>) {
             "content-length" => facts.length = value.parse().unwrap_or(0),
             "transfer-encoding" => facts.chunked = value.to_ascii_lowercase().ends_with("chunked"),
             "upgrade" => facts.upgrade = true,
+            "connection" => facts.close = value.to_ascii_lowercase().contains("close"),
             _ => {}
         }
     }
@@ -249,7 +251,14 @@ fn read_head(head: &[u8]) -> (Facts, Option<Vec<u8>>) {
         return (facts, None);
     }
     let mut out = first.to_vec();
-    out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: tcp\r\n");
+    // One that is not taken over after all (an error, a detached exec) is closed behind the answer, if that was asked.
+    let connection: &[u8] = if facts.close {
+        b"Connection: close, Upgrade\r\n"
+    } else {
+        b"Connection: Upgrade\r\n"
+    };
+    out.extend_from_slice(connection);
+    out.extend_from_slice(b"Upgrade: tcp\r\n");
     out.extend_from_slice(PLAIN.as_bytes());
     out.extend_from_slice(b": 1\r\n");
     for line in rest {

@@ -4,6 +4,7 @@
 //! and still want all output.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use gantry_model::supervisor::{Attached, Input, Output};
@@ -13,6 +14,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::detach::DetachKeys;
 use super::{Peer, frame, head};
@@ -21,6 +23,8 @@ use crate::response::{AnswerBody, nothing};
 
 /// Bytes of stdin read at once.
 const CHUNK: usize = 32 << 10;
+/// How long input waits to be taken when its client has gone.
+const LEGACY: Duration = Duration::from_secs(10);
 /// Bytes of output kept for a client that does not read them yet.
 const MAX_BEHIND: usize = 4 << 20;
 
@@ -73,21 +77,38 @@ impl Hijack {
     }
 
     /// Waits for the connection and pumps until the output ends or the client has gone. `first` is sent before. The
-    /// connection is closed when `last` has ended, too: clients ask how it went as soon as it closes.
+    /// connection is closed when `last` has ended, too: clients ask how it went as soon as it closes. Answers whether the
+    /// client let go by its keys.
     pub(crate) async fn pump(
         self,
         attached: Option<Attached>,
         stdin: bool,
         first: Bytes,
         last: impl Future<Output = ()>,
-    ) {
+    ) -> bool {
+        let input = attached.as_ref().filter(|_| stdin).map(|a| a.input.clone());
+        let let_go = self.carry(attached, stdin, first, last).await;
+        if let (Some(input), false) = (input, let_go) {
+            // Whoever has gone will send no more: without this a command that reads would wait for ever.
+            let _ = tokio::time::timeout(LEGACY, input.send(Input::End)).await;
+        }
+        let_go
+    }
+
+    async fn carry(
+        self,
+        attached: Option<Attached>,
+        stdin: bool,
+        first: Bytes,
+        last: impl Future<Output = ()>,
+    ) -> bool {
         let Ok(upgraded) = self.upgrade.await else {
-            return;
+            return false;
         };
         self.peer.caught_up().await;
         let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
         if !first.is_empty() && writer.write_all(&first).await.is_err() {
-            return;
+            return false;
         }
         if let Some(Attached { output, input }) = attached {
             let out = async {
@@ -97,20 +118,26 @@ impl Hijack {
                 {
                     last.await;
                 }
+                false
             };
             let keys = self.detach.filter(|_| stdin);
             let inward = async {
-                if take_input(reader, stdin.then_some(input), keys).await == Heard::Keys {
-                    return;
+                let to = stdin.then(|| input.clone());
+                if take_input(reader, to, keys, &*self.peer).await == Heard::Keys {
+                    return true;
                 }
                 self.peer.gone().await;
+                false
             };
-            tokio::select! {
-                () = out => {}
-                () = inward => {}
-            }
+            let let_go = tokio::select! {
+                by_keys = out => by_keys,
+                by_keys = inward => by_keys,
+            };
+            let _ = writer.shutdown().await;
+            return let_go;
         }
         let _ = writer.shutdown().await;
+        false
     }
 }
 
@@ -140,6 +167,12 @@ async fn give_output(
     to.flush().await
 }
 
+/// Ends when the client has gone and what it sent has not been taken for a while.
+async fn given_up(peer: &dyn Peer) {
+    peer.gone().await;
+    tokio::time::sleep(LEGACY).await;
+}
+
 /// Why nothing more is read of a client.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
@@ -154,6 +187,7 @@ async fn take_input(
     mut reader: ReadHalf<TokioIo<Upgraded>>,
     to: Option<mpsc::Sender<Input>>,
     mut detach: Option<DetachKeys>,
+    peer: &dyn Peer,
 ) -> Heard {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -168,7 +202,13 @@ async fn take_input(
         };
         if let Some(to) = &to {
             // The container may have closed its stdin or ended; its output may still come, so reading goes on.
-            let _ = to.send(piece).await;
+            if let Err(TrySendError::Full(piece)) = to.try_send(piece) {
+                tokio::select! {
+                    _ = to.send(piece) => {}
+                    // A container that never reads must not keep a client that has long gone.
+                    () = given_up(peer) => return Heard::End,
+                }
+            }
         }
         if over {
             return Heard::Keys;

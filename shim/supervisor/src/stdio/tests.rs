@@ -183,3 +183,21 @@ fn what_is_over_the_limit_is_read_and_dropped_for_each_stream() {
     let join = |list: Vec<(Kind, Vec<u8>)>| list.into_iter().flat_map(|f| f.1).collect::<Vec<_>>();
     assert_eq!((join(out), join(err)), (b"ooooo".to_vec(), b"err".to_vec()));
 }
+
+#[test]
+fn what_a_client_said_before_it_went_is_heard_though_it_cannot_be_written_to() {
+    let mut stdio = Stdio::new(None, true).patient(0);
+    let [input, out, _err] = stdio.pipes(true).unwrap();
+    let mut client: UnixStream = stdio.attach(ALL).unwrap().into();
+    client.write_all(&header(Kind::Stdin, 2)).unwrap();
+    client.write_all(b"hi").unwrap();
+    client.write_all(&header(Kind::End, 0)).unwrap();
+    drop(client);
+    // Output finds out first that it has gone.
+    File::from(out).write_all(b"x").unwrap();
+    stdio.read_output(0, &mut [0; 8]);
+    assert_eq!(stdio.clients().count(), 0);
+    let mut text = String::new();
+    File::from(input).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hi", "and its end");
+}

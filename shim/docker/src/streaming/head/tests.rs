@@ -52,7 +52,7 @@ fn a_takeover_that_does_not_is_made_to() {
     assert_eq!(asked, Some(Takeover { plain: true }));
     assert_eq!(
         out,
-        "GET /info HTTP/1.1\r\n\r\nPOST /v1.24/exec/abc/start HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+        "GET /info HTTP/1.1\r\n\r\nPOST /v1.24/exec/abc/start HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: tcp\r\n\
          x-gantry-plain-hijack: 1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}raw\r\n\r\nbytes"
     );
 }

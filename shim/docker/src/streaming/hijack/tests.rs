@@ -194,3 +194,24 @@ async fn a_slow_client_is_run_ahead_of_so_far_and_no_further() {
     assert_eq!(all.len(), given, "nothing of what was taken is lost");
     give.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_asks_to_close_is_taken_over_or_closed_behind_its_answer() {
+    let ask = |name: &str| {
+        format!("POST /containers/{name}/attach HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
+    };
+    let mut client = serve(true);
+    client.write_all(ask("yes").as_bytes()).await.unwrap();
+    let answer = head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    client.write_all(b"typed").await.unwrap();
+    client.shutdown().await.unwrap();
+    let all = rest(client).await;
+    assert_eq!(String::from_utf8(all).unwrap(), "readyTYPED");
+
+    let mut client = serve(false);
+    client.write_all(ask("no").as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 404 "));
+    // Comes to an end: the server closes.
+    assert!(rest(client).await.ends_with(b"{\"message\":\"no\"}\n"));
+}
