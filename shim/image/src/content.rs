@@ -188,7 +188,9 @@ pub(crate) fn sha256(data: &[u8]) -> Digest {
 pub(crate) fn io(doing: &str, path: &Path, e: &std::io::Error) -> Error {
     let text = format!("{doing} {}: {e}", path.display());
     match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::exhausted(text),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::exhausted(format!(
+            "{text}: the file system is full; remove images nobody needs or free space on it"
+        )),
         _ => Error::internal(text),
     }
 }
