@@ -336,7 +336,7 @@ fn a_full_disk_costs_whole_lines_and_the_log_says_how_many() {
 }
 
 /// Lines at full speed.
-const LINES: usize = 4_000;
+const LINES: usize = 2_000;
 
 /// A reader and a compressor that never rest beside a writer at full speed.
 #[test]

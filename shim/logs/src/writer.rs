@@ -154,7 +154,7 @@ impl LogWriter {
         let result = self.flush(now);
         if self.untold > 0 && result.is_ok() {
             // Nothing will come that could carry the note.
-            return self.put(Vec::new());
+            return self.put(&[], &[], 0);
         }
         result
     }
@@ -209,6 +209,7 @@ impl LogWriter {
         });
     }
 
+    /// Writes what has been gathered, and begins a new file wherever one is full.
     fn flush(&mut self, now: i64) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
@@ -217,8 +218,40 @@ impl LogWriter {
             // A pod's log is moved by the kubelet, which says when to follow.
             self.look(now);
         }
-        let full = self.rotation.max_size > 0 && self.size >= self.rotation.max_size;
-        if full && self.size > 0 && (now - self.tried).abs() >= LOOK {
+        let out = std::mem::take(&mut self.out);
+        let pieces = std::mem::take(&mut self.pieces);
+        let (mut done, mut start, mut result) = (0, 0, Ok(()));
+        while done < pieces.len() && result.is_ok() {
+            let room = self.room(now);
+            let fits = pieces[done..]
+                .iter()
+                .take_while(|p| ((p.end - start) as u64) < room)
+                .count();
+            // The one that fills it is the last one in it.
+            let next = (done + fits + 1).min(pieces.len());
+            let end = pieces[next - 1].end;
+            result = self.put(&out[start..end], &pieces[done..next], start);
+            (done, start) = (next, end);
+        }
+        // What comes after a piece that was lost was made to follow it.
+        for piece in &pieces[done..] {
+            self.settle(piece, false);
+        }
+        if out.capacity() <= 4 * MAX_PIECE {
+            (self.out, self.pieces) = (out, pieces);
+            self.out.clear();
+            self.pieces.clear();
+        }
+        result
+    }
+
+    /// Bytes until the file is full; a full one is put aside first, if that can be done.
+    fn room(&mut self, now: i64) -> u64 {
+        let max = self.rotation.max_size;
+        if max == 0 {
+            return u64::MAX;
+        }
+        if self.size >= max && self.size > 0 && (now - self.tried).abs() >= LOOK {
             // A rotation that fails costs no line: the file grows on, and it is tried again later.
             self.tried = match self.rotate() {
                 Ok(true) => 0,
@@ -227,63 +260,68 @@ impl LogWriter {
                 Err(_) => now,
             };
         }
-        let out = std::mem::take(&mut self.out);
-        self.put(out)
+        match max.saturating_sub(self.size) {
+            0 => u64::MAX,
+            room => room,
+        }
     }
 
-    /// Writes the note of what was lost, if there is one to write, and then `out`.
-    fn put(&mut self, mut out: Vec<u8>) -> io::Result<()> {
-        let mut note = 0;
-        if self.untold > 0 {
-            let text = format!(
-                "gantry: {} lines of this log were lost: {}",
-                self.untold, self.why
-            );
-            let mut with_note = Vec::with_capacity(out.len() + 200);
-            // Pieces wait for what follows them on their stream: the note must not come between.
-            let stream = Stream::BOTH
-                .into_iter()
-                .rev()
-                .find(|s| !self.lines[*s as usize].open);
-            if let Some(stream) = stream {
-                let now = clock::now();
-                format::write(
-                    &mut with_note,
-                    self.format,
-                    now,
-                    stream,
-                    text.as_bytes(),
-                    true,
-                );
-            }
-            note = with_note.len();
-            with_note.extend_from_slice(&out);
-            out = with_note;
-        }
-        let (written, result) = self.file.append(&out);
+    /// Writes the note of what was lost, if there is one to write, and then these pieces, the first of which begins at
+    /// `start` of its batch.
+    fn put(&mut self, text: &[u8], pieces: &[Piece], start: usize) -> io::Result<()> {
+        let note = self.note();
+        let (written, result) = if note.is_empty() {
+            self.file.append(text)
+        } else {
+            self.file.append(&[&note, text].concat())
+        };
         self.size += written as u64;
-        if note > 0 && written >= note {
+        if !note.is_empty() && written >= note.len() {
             self.untold = 0;
         }
-        for piece in self.pieces.drain(..) {
-            let line = &mut self.lines[piece.stream as usize];
-            line.closing = false;
-            if note + piece.end <= written {
-                line.open = !piece.ended;
-            } else if piece.counts {
-                self.lost += 1;
-                self.untold += 1;
-                line.skip = !piece.ended;
-            }
+        for piece in pieces {
+            self.settle(piece, note.len() + piece.end - start <= written);
         }
         if let Err(e) = &result {
             self.why = e.to_string();
         }
-        out.clear();
-        if out.capacity() <= 4 * MAX_PIECE {
-            self.out = out;
-        }
         result
+    }
+
+    /// What the log says of the lines that are missing in it.
+    fn note(&self) -> Vec<u8> {
+        let mut note = Vec::new();
+        // Pieces wait for what follows them on their stream: the note must not come between.
+        let mut streams = Stream::BOTH.into_iter().rev();
+        let stream = streams.find(|s| !self.lines[*s as usize].open);
+        if let (Some(stream), true) = (stream, self.untold > 0) {
+            let text = format!(
+                "gantry: {} lines of this log were lost: {}",
+                self.untold, self.why
+            );
+            format::write(
+                &mut note,
+                self.format,
+                clock::now(),
+                stream,
+                text.as_bytes(),
+                true,
+            );
+        }
+        note
+    }
+
+    /// A piece is in the file, or lost.
+    fn settle(&mut self, piece: &Piece, written: bool) {
+        let line = &mut self.lines[piece.stream as usize];
+        line.closing = false;
+        if written {
+            line.open = !piece.ended;
+        } else if piece.counts {
+            self.lost += 1;
+            self.untold += 1;
+            line.skip = !piece.ended;
+        }
     }
 
     /// Follows the file once a second when somebody else moved or removed it, and believes its real size.

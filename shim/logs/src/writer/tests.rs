@@ -271,3 +271,23 @@ fn one_file_is_begun_anew_and_never_cut_under_a_reader() {
     assert_eq!(got, 8, "the old file to its end, then the new one");
     assert!(aside(&path).is_empty());
 }
+
+#[test]
+fn no_file_is_larger_than_asked_by_more_than_a_line() {
+    let path = place();
+    let rotation = Rotation {
+        max_size: 1000,
+        max_files: 1000,
+        compress: false,
+    };
+    let mut writer = LogWriter::open(&path, Format::JsonFile, rotation).unwrap();
+    let text: String = (0..3000).map(|n| format!("{n}\n")).collect();
+    writer.write(Stream::Stdout, text.as_bytes()).unwrap();
+    let there = crate::aside::list(&path).unwrap();
+    assert!(there.len() > 100, "{}", there.len());
+    for aside in there {
+        let len = std::fs::metadata(aside.path(&path)).unwrap().len();
+        assert!((1000..1100).contains(&len), "{len}");
+    }
+    assert_eq!(all(&path, Format::JsonFile).len(), 3000);
+}
