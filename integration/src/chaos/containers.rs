@@ -95,7 +95,9 @@ impl Owned {
 
     /// A run has ended that the daemon follows with another one.
     fn begins_again(&mut self) {
-        let sure = self.facts.len() == 1;
+        // A start that was cut off or refused may count as none.
+        let never = Fact::Exited(vec![128]);
+        let sure = self.facts.len() == 1 && !self.is(&never);
         self.facts.retain(|_| !sure);
         self.facts.push(Fact::Running);
         self.eventual = true;

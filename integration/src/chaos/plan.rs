@@ -76,7 +76,11 @@ impl Plan {
     pub fn of(seed: u64, round: usize, points: &[Point], only_points: bool) -> Self {
         let mut random = Random::new(&[seed, round as u64, 1]);
         let work = Duration::from_millis(200 + random.number() % 900);
-        let harm = match random.below(100) {
+        let drawn = random.below(100);
+        if let Some(harm) = Self::leading_on(round, points, only_points) {
+            return Self { harm, work };
+        }
+        let harm = match drawn {
             _ if points.is_empty() => Harm::Kill,
             _ if only_points => Self::at_point(seed, round, points, &mut random),
             0..12 => Harm::Kill,
@@ -86,6 +90,29 @@ impl Plan {
             _ => Self::at_point(seed, round, points, &mut random),
         };
         Self { harm, work }
+    }
+
+    /// Points that are on the way to others, which are passed in no other case: every run has some of these rounds.
+    fn leading_on(round: usize, points: &[Point], only_points: bool) -> Option<Harm> {
+        const FAIL: [&str; 6] = [
+            "engine.pod.after-network",
+            "engine.create.after-snapshot",
+            "engine.start.after-network",
+            "engine.start.before-pod-go",
+            "logs.file.mid-write",
+            "engine.pod.after-supervisor",
+        ];
+        let (turn, at) = (round / 12, round % 12);
+        let name = match at {
+            3 => FAIL[turn % FAIL.len()],
+            9 => "logs.file.mid-write",
+            _ => return None,
+        };
+        let point = points.iter().find(|p| p.name == name && !only_points)?;
+        Some(match at {
+            3 => Harm::Fail(point.clone(), 0),
+            _ => Harm::Die(point.clone(), turn % 3),
+        })
     }
 
     fn at_point(seed: u64, round: usize, points: &[Point], random: &mut Random) -> Harm {

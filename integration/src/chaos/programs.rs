@@ -104,6 +104,8 @@ pub fn body(kind: &Kind, image: &str, label: &str, volume: Option<&str>, variant
         "OpenStdin": cat,
     });
     if let Kind::Server(port) = kind {
+        // Filled from the image at the first start.
+        body["Volumes"] = json!({ "/var/www": {} });
         body["ExposedPorts"] = json!({ "80/tcp": {} });
         host["PortBindings"] = json!({ "80/tcp": [{ "HostPort": port.to_string() }] });
     }

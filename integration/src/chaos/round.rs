@@ -81,7 +81,12 @@ impl Run {
         std::fs::create_dir(&hits)?;
         let logs = node.dir().join("podlogs");
         std::fs::create_dir(&logs)?;
-        node.restart()?;
+        let env = ("GANTRY_FAULT_HITS".to_owned(), hits.display().to_string());
+        node.launch(&[env])?;
+        let door = Door::new(&node.socket("docker"), false, false);
+        wait::until("the first gantryd to serve", SERVES, || {
+            door.get("/_ping").is_ok_and(|r| r.status == 200)
+        })?;
         node.load_busybox()?;
         // A first container: what is made once and stays is there from now on.
         let docker = node.docker();
