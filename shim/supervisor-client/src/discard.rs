@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use gantry_model::call::Call;
 use gantry_model::{Error, Result, SandboxId};
-use gantry_supervisor_proto::files::{self, LOCK};
+use gantry_supervisor_proto::files::{self, LOCK, LOG, SOCKET, STATE};
 use gantry_sys::Errno;
 use gantry_sys::cgroup::{Group, Hierarchies};
 
 use crate::service::{Config, blocking};
+use crate::spawn;
 
 /// Between two looks at a cgroup that is being emptied.
 const AGAIN: Duration = Duration::from_millis(5);
@@ -45,7 +46,7 @@ pub(crate) async fn discard(
     blocking(move || {
         gantry_fault::point("supervisor-client.discard.before-files")?;
         gone(std::fs::remove_file(&link), &link)?;
-        gone(std::fs::remove_dir_all(&folder), &folder)?;
+        gone(remove_folder(&folder), &folder)?;
         gantry_fault::pass("supervisor-client.discard.after-files");
         Ok(())
     })
@@ -54,11 +55,34 @@ pub(crate) async fn discard(
 
 fn is_alive(folder: &std::path::Path) -> Result<bool> {
     let path = folder.join(LOCK);
+    // Looked for first: opening fails for want of a descriptor also where there is nothing to open.
+    if std::fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        return Ok(false);
+    }
     match File::options().read(true).write(true).open(&path) {
         Ok(file) => files::is_locked(&file)
             .map_err(|e| Error::internal(format!("probe {}: {}", path.display(), e.desc()))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::internal(format!("open {}: {e}", path.display()))),
+        Err(e) => Err(spawn::failed("open", &path)(e)),
+    }
+}
+
+/// Removes a supervisor's folder, its own files by name: that works without a free descriptor too.
+pub(crate) fn remove_folder(folder: &std::path::Path) -> io::Result<()> {
+    for name in [
+        LOCK,
+        STATE,
+        SOCKET,
+        LOG,
+        "state.json.new",
+        "state.json.other",
+    ] {
+        // What is not there need not go; what cannot is told by the folder's removal.
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+    match std::fs::remove_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => std::fs::remove_dir_all(folder),
+        other => other,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn spawn(
         let born = bear(&ours, &folder, id.as_str());
         born.inspect_err(|_| {
             // Nothing has run in it yet.
-            let _ = std::fs::remove_dir_all(&folder);
+            let _ = discard::remove_folder(&folder);
         })
     });
     let Born { pid, pidfd, birth } = made.await?;
@@ -89,7 +89,7 @@ async fn undo(config: &Arc<Config>, call: &Call, launch: &SandboxLaunch, shim: &
     }
 }
 
-fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
+pub(crate) fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
     let what = format!("{what} {}", path.display());
     move |e| match e.kind() {
         io::ErrorKind::AlreadyExists => Error::already_exists(format!("{what}: {e}")),

@@ -134,6 +134,8 @@ impl Hijack {
                 by_keys = inward => by_keys,
             };
             let _ = writer.shutdown().await;
+            // A client that still sends would lose the last output with a reset.
+            self.peer.read_away().await;
             return let_go;
         }
         let _ = writer.shutdown().await;
