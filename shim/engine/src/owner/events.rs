@@ -49,7 +49,14 @@ impl Owner {
         };
         let (id, me) = (id.clone(), self.me.clone());
         tokio::spawn(async move {
-            context.run(&id, exit).await;
+            let ended = id.clone();
+            let freed = crate::run_to_end(async move {
+                context.run(&ended, exit).await;
+                Ok(())
+            });
+            if let Err(error) = freed.await {
+                tracing::error!(container = %id, %error, "freeing what a run held");
+            }
             let _ = me.send(Message::Settled { id });
         });
     }

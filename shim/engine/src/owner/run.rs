@@ -135,8 +135,13 @@ impl Owner {
             cancel,
         };
         let me = self.me.clone();
+        let effect = {
+            let object = object.clone();
+            crate::run_to_end(async move { in_time(&context, &object, wish).await })
+        };
+        // Whatever becomes of it is told, a panic too: an object must not stay locked.
         tokio::spawn(async move {
-            let result = in_time(&context, &object, wish).await;
+            let result = effect.await;
             let _ = me.send(Message::Finished { object, result });
         });
     }
