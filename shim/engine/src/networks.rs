@@ -157,11 +157,12 @@ pub(crate) async fn remove(inner: &Arc<Inner>, network: &Network) -> Result<()> 
         }
         return Err(error);
     }
-    let change = event(inner, "destroy", network).with(Item::NoNetwork(network.id.clone()));
-    inner
-        .ledger
-        .write(change.with(Item::NoOperation(operation.id.clone())))
-        .await
+    let mut change = event(inner, "destroy", network).with(Item::NoNetwork(network.id.clone()));
+    let kinds = [OperationKind::CreateNetwork, OperationKind::RemoveNetwork];
+    for over in inner.recorded(&kinds, network.id.as_str()) {
+        change = change.with(Item::NoOperation(over));
+    }
+    inner.ledger.write(change).await
 }
 
 fn event(inner: &Inner, action: &str, network: &Network) -> crate::change::Change {

@@ -92,6 +92,16 @@ impl Inner {
         (doing, call)
     }
 
+    /// Operations of these kinds in the records of an object: the one in progress, and those before it that failed
+    /// half-way. They are over together.
+    pub(crate) fn recorded(&self, kinds: &[OperationKind], object: &str) -> Vec<OperationId> {
+        let tables = self.ledger.read();
+        let all = tables.operations.values();
+        all.filter(|one| one.object == object && kinds.contains(&one.kind))
+            .map(|one| one.id.clone())
+            .collect()
+    }
+
     /// Says what the operation of this call waits for from now on.
     pub(crate) fn waits(&self, call: &Call, what: impl Into<String>) {
         let now = self.now();
@@ -114,7 +124,7 @@ impl Inner {
                 all.push(OperationView {
                     waits_since: operation.since,
                     operation,
-                    waits_for: "its plugin's late answer, or the next start of the daemon"
+                    waits_for: "its plugin's late answer, to be asked for again, or the next start of the daemon"
                         .to_owned(),
                     cancelled: false,
                     stuck: true,

@@ -6,7 +6,7 @@ use gantry_model::call::Call;
 use gantry_model::container::Container;
 use gantry_model::operation::OperationKind;
 use gantry_model::state::{Move, State};
-use gantry_model::{ContainerId, Error, ErrorKind, OperationId, Result};
+use gantry_model::{ContainerId, Error, ErrorKind, Result};
 
 use super::{Context, network, stop, volume};
 use crate::RemoveContainer;
@@ -72,7 +72,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
         .collect();
     let change = inner.change().container_event("destroy", &record, &[]);
     let mut change = change.with(Item::NoContainer(id.clone()));
-    for removal in removals(inner, id) {
+    for removal in inner.recorded(&[OperationKind::RemoveContainer], id.as_str()) {
         change = change.with(Item::NoOperation(removal));
     }
     inner.ledger.write(change).await?;
@@ -102,15 +102,6 @@ async fn release(inner: &Arc<Inner>, call: &Call, record: &Container) -> Result<
     }
     let mine = |_: &str, holder: &ContainerId| *holder == record.id;
     first.and(volume::let_go(inner, call, mine).await)
-}
-
-/// Every recorded removal of a container: this one, and those before it that failed.
-fn removals(inner: &Inner, id: &ContainerId) -> Vec<OperationId> {
-    let tables = inner.ledger.read();
-    let all = tables.operations.values();
-    all.filter(|one| one.kind == OperationKind::RemoveContainer && one.object == id.as_str())
-        .map(|one| one.id.clone())
-        .collect()
 }
 
 async fn kill(context: &Context, id: &ContainerId) -> Result<()> {

@@ -13,7 +13,7 @@ use gantry_model::{ContainerId, Error, ErrorKind, Result};
 use gantry_spec::Bind;
 
 use crate::CreateVolume;
-use crate::change::Item;
+use crate::change::{Change, Item};
 use crate::inner::{DRIVER_TIMEOUT, Inner};
 
 mod holds;
@@ -95,9 +95,11 @@ pub(crate) async fn ensure(
                 inner
                     .change()
                     .event(Subject::Volume, "create", &volume.name, None, attributes);
-            let change = change
-                .with(Item::Volume(volume.clone()))
-                .with(Item::NoOperation(operation.id.clone()));
+            let change = over(
+                inner,
+                change.with(Item::Volume(volume.clone())),
+                &volume.name,
+            );
             inner.ledger.write(change).await?;
             Ok(Arc::new(volume))
         }
@@ -160,10 +162,17 @@ pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
     let change = inner
         .change()
         .event(Subject::Volume, "destroy", name, None, attributes);
-    let change = change
-        .with(Item::NoVolume(name.to_owned()))
-        .with(Item::NoOperation(operation.id.clone()));
+    let change = over(inner, change.with(Item::NoVolume(name.to_owned())), name);
     inner.ledger.write(change).await
+}
+
+/// With this change the volume is as it was asked for last: whatever is recorded of it is over.
+fn over(inner: &Inner, mut change: Change, name: &str) -> Change {
+    let kinds = [OperationKind::CreateVolume, OperationKind::RemoveVolume];
+    for operation in inner.recorded(&kinds, name) {
+        change = change.with(Item::NoOperation(operation));
+    }
+    change
 }
 
 /// Ids of the containers that use a volume.
