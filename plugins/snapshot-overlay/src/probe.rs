@@ -48,12 +48,7 @@ pub(crate) fn probe(root: &Path) -> Result<Found> {
     let _ = fs::remove_dir_all(&folder);
     match mounted {
         Ok(()) => Ok(Found::Works),
-        Err(error)
-            if matches!(
-                error.errno(),
-                Errno::EPERM | Errno::ENOSPC | Errno::EDQUOT
-            ) =>
-        {
+        Err(error) if matches!(error.errno(), Errno::EPERM | Errno::ENOSPC | Errno::EDQUOT) => {
             Ok(Found::Unknown(error.to_string()))
         }
         Err(error) => Err(Error::new(

@@ -18,7 +18,7 @@ const ENOUGH: usize = 4 << 20;
 /// What a start is told that another client's forced removal has overtaken.
 const OVERTAKEN: &str = "the operation was cancelled";
 /// No whole answer takes longer, whatever else goes on.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(55);
 
 /// One client.
 pub(crate) struct DockerClient {

@@ -16,6 +16,8 @@ use crate::owner::{Message, policy};
 
 /// The longest time between two tries to write an exit down.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
+/// The longest time between two tries to clear something away.
+pub(super) const RETRY_LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(crate) struct Finish {
     pub(crate) inner: Arc<Inner>,
@@ -136,9 +138,23 @@ pub(crate) fn with_policy(change: Change, record: Container, now: Timestamp) -> 
     }
 }
 
-/// Clears away what a dead supervisor left.
+/// Clears away what a dead supervisor left; if that fails now (no descriptors, say), again until it does not.
 pub(crate) async fn discard(inner: &Arc<Inner>, call: &Call, id: &SandboxId, cgroup: &str) {
-    if let Err(error) = inner.supervisors.discard(call, id, cgroup).await {
-        tracing::warn!(sandbox = %id, %error, "clearing away a sandbox");
-    }
+    let Err(error) = inner.supervisors.discard(call, id, cgroup).await else {
+        return;
+    };
+    tracing::warn!(sandbox = %id, %error, "clearing away a sandbox; it is tried again");
+    let (inner, id, cgroup) = (Arc::clone(inner), id.clone(), cgroup.to_owned());
+    tokio::spawn(async move {
+        let mut pause = RETRY;
+        loop {
+            tokio::time::sleep(pause).await;
+            let call = inner.call(DRIVER_TIMEOUT);
+            match inner.supervisors.discard(&call, &id, &cgroup).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(sandbox = %id, %error, "clearing it away again"),
+            }
+            pause = (pause * 2).min(RETRY_LONGEST);
+        }
+    });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_model::call::Call;
 use gantry_model::container::Container;
@@ -11,7 +12,7 @@ use gantry_model::supervisor::Supervisor;
 use gantry_model::{Error, Result, SandboxId};
 
 use crate::change::{Change, Item};
-use crate::inner::Inner;
+use crate::inner::{DRIVER_TIMEOUT, Inner};
 
 /// By name, id or unambiguous prefix of the id.
 ///
@@ -136,6 +137,24 @@ fn failed(inner: &Inner, endpoint: &Endpoint) -> String {
 
 /// Disconnects a sandbox from everything it was ever recorded to be on, and forgets the endpoints that are free.
 pub(crate) async fn leave_all(inner: &Arc<Inner>, call: &Call, sandbox: &SandboxId) {
+    if leave_once(inner, call, sandbox).await {
+        return;
+    }
+    let (inner, sandbox) = (Arc::clone(inner), sandbox.clone());
+    tokio::spawn(async move {
+        let mut pause = Duration::from_secs(2);
+        loop {
+            tokio::time::sleep(pause).await;
+            if leave_once(&inner, &inner.call(DRIVER_TIMEOUT), &sandbox).await {
+                return;
+            }
+            pause = (pause * 2).min(super::finish::RETRY_LONGEST);
+        }
+    });
+}
+
+/// Whether none is left. What cannot be left now (no descriptors, say) keeps its record and its address.
+async fn leave_once(inner: &Arc<Inner>, call: &Call, sandbox: &SandboxId) -> bool {
     let endpoints: Vec<Arc<Endpoint>> = {
         let tables = inner.ledger.read();
         tables
@@ -146,8 +165,9 @@ pub(crate) async fn leave_all(inner: &Arc<Inner>, call: &Call, sandbox: &Sandbox
             .collect()
     };
     if endpoints.is_empty() {
-        return;
+        return true;
     }
+    let mut all = true;
     let mut change = inner.change();
     for endpoint in endpoints {
         match leave(inner, call, &endpoint).await {
@@ -160,13 +180,17 @@ pub(crate) async fn leave_all(inner: &Arc<Inner>, call: &Call, sandbox: &Sandbox
                 }
                 change = change.with(Item::NoEndpoint(endpoint.id.clone()));
             }
-            // The endpoint stays recorded, its address stays taken, and recovery tries again.
-            Err(error) => tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network"),
+            Err(error) => {
+                all = false;
+                tracing::warn!(endpoint = %endpoint.id, %error, "leaving a network; it is tried again");
+            }
         }
     }
     if let Err(error) = inner.ledger.write(change).await {
         tracing::error!(%sandbox, %error, "recording that endpoints are free");
+        all = false;
     }
+    all
 }
 
 async fn leave(inner: &Inner, call: &Call, endpoint: &Endpoint) -> Result<()> {

@@ -17,6 +17,9 @@ use crate::signal;
 /// How long a killed run may take to be gone before that counts as unknown.
 const AFTER_KILL: Duration = Duration::from_secs(60);
 
+/// How long the end of a supervisor that broke its connection may take to be seen.
+const SUPERVISOR_ENDS: Duration = Duration::from_secs(5);
+
 /// Docker's and the kubelet's ten seconds, unless the container says otherwise.
 pub(crate) fn default_timeout(inner: &Arc<Inner>, object: &Object) -> Duration {
     let Object::Container(id) = object else {
@@ -79,7 +82,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
     };
     let mut patience = context.patience.clone();
     if *patience.borrow() > Instant::now() {
-        gone_is_fine(handle.kill(&call, id, number, false).await)?;
+        gone_is_fine(inner, id, handle.kill(&call, id, number, false).await).await?;
         tell_kill(inner, &container, number).await;
         inner.waits(&call, format!("the container to end after signal {number}"));
         let settled = settled(inner, id);
@@ -96,7 +99,12 @@ pub(crate) async fn run(context: &Context, id: &ContainerId) -> Result<()> {
             }
         }
     }
-    gone_is_fine(handle.kill(&call, id, signal::SIGKILL, true).await)?;
+    gone_is_fine(
+        inner,
+        id,
+        handle.kill(&call, id, signal::SIGKILL, true).await,
+    )
+    .await?;
     gantry_fault::pass("engine.stop.after-kill");
     tell_kill(inner, &container, signal::SIGKILL).await;
     inner.waits(&call, "the killed container's resources to be freed");
@@ -167,10 +175,14 @@ async fn settled(inner: &Arc<Inner>, id: &ContainerId) {
     }
 }
 
-/// A process that has just ended cannot be signalled, and need not be.
-fn gone_is_fine(result: Result<()>) -> Result<()> {
+/// A process that has just ended cannot be signalled, and need not be; its supervisor may have ended with it.
+async fn gone_is_fine(inner: &Arc<Inner>, id: &ContainerId, result: Result<()>) -> Result<()> {
     match result {
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => Ok(()),
+        Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown) => {
+            let ended = tokio::time::timeout(SUPERVISOR_ENDS, settled(inner, id)).await;
+            ended.map_err(|_| error)
+        }
         other => other,
     }
 }
