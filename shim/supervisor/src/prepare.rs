@@ -23,15 +23,15 @@ impl Supervisor {
             ));
         }
         let hierarchies = Hierarchies::detect().map_err(failure::sys)?;
-        let group = |path: &str| {
+        let group = |path: &str, extra: &[&str]| {
             (!path.is_empty())
-                // All of them: what a container's limits added later must go with the rest.
-                .then(|| Group::at(&hierarchies, path, &["cpuset", "hugetlb"]))
+                .then(|| Group::at(&hierarchies, path, extra))
                 .transpose()
                 .map_err(|e| WireError::invalid(e.to_string()))
         };
-        self.sandbox = group(&body.cgroup)?;
-        self.own = group(&body.own_cgroup)?;
+        // The sandbox's is only ever removed, with all that a container's limits have added, at its start or later.
+        self.sandbox = group(&body.cgroup, &["cpuset", "hugetlb"])?;
+        self.own = group(&body.own_cgroup, &[])?;
         self.must_move = self.own.is_some();
         self.hierarchies = Some(hierarchies);
         gantry_fault::point("supervisor.prepare.before-namespaces").map_err(failure::injected)?;
