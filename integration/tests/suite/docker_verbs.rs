@@ -461,6 +461,10 @@ fn pause_and_unpause() -> Result<()> {
     for (args, words) in [
         (&["pause", "pp"][..], "is already paused"),
         (
+            &["start", "pp"],
+            "cannot start a paused container, try unpause instead",
+        ),
+        (
             &["rm", "pp"],
             "container is paused and must be unpaused first",
         ),

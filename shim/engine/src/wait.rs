@@ -28,7 +28,7 @@ struct Waiting {
     condition: WaitCondition,
     /// It counted as running at the beginning.
     running: bool,
-    /// It waited for a restart at the beginning.
+    /// It waited for a restart, or was in one, at the beginning.
     restarting: bool,
     /// The run whose end counts: the one that was going on, or else the one after the last.
     run: u32,
@@ -37,7 +37,9 @@ struct Waiting {
 impl Waiting {
     fn new(first: &Seen, condition: WaitCondition) -> Self {
         let live = first.container.state.is_live();
-        let restarting = first.container.restart.due.is_some();
+        // Until its next run has started it waits for a restart, though that is not due any more.
+        let by_policy = is_starting(first) && first.container.restart.count > 0;
+        let restarting = first.container.restart.due.is_some() || by_policy;
         let number = first.container.run.as_ref().map_or(0, |run| run.number);
         let goes_on = live || is_starting(first);
         Self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gantry_model::state::State;
 use gantry_model::{Error, ErrorKind};
 use http::StatusCode;
 
@@ -20,6 +21,12 @@ pub(crate) async fn start(door: Arc<DockerDoor>, req: Req) -> Answer {
         ));
     }
     let container = named(&door, &req)?;
+    if container.state == State::Paused {
+        return Err(Failure::new(
+            StatusCode::CONFLICT,
+            "cannot start a paused container, try unpause instead",
+        ));
+    }
     // To dockerd one that waits for its restart runs.
     if status_text::restarting(&container) {
         return Ok(empty(StatusCode::NOT_MODIFIED));

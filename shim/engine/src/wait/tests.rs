@@ -18,6 +18,8 @@ enum At {
     Created,
     /// Run, recorded and not let go yet.
     Starting(u32),
+    /// The same, by policy.
+    Again(u32),
     Running(u32),
     Exited(u32),
     /// Exited, and due to start again.
@@ -53,6 +55,11 @@ fn seen(at: At) -> Seen {
                 State::Exited
             }
         }
+        At::Again(number) => {
+            run(number, 0, None);
+            container.restart.count = 1;
+            State::Exited
+        }
         At::Running(number) => {
             run(number, 5, None);
             State::Running
@@ -87,7 +94,7 @@ fn steps(condition: WaitCondition, life: &[At]) -> Option<usize> {
 
 #[test]
 fn table() {
-    use At::{Created, Exited, Failed, Gone, Restarting, Running, Starting};
+    use At::{Again, Created, Exited, Failed, Gone, Restarting, Running, Starting};
     let rows: &[(WaitCondition, &[At], Option<usize>)] = &[
         (NotRunning, &[Created], Some(0)),
         (NotRunning, &[Exited(1)], Some(0)),
@@ -103,6 +110,8 @@ fn table() {
             &[Restarting(1), Running(2), Running(3)],
             Some(2),
         ),
+        (NotRunning, &[Again(2), Running(2), Restarting(2)], Some(2)),
+        (NotRunning, &[Again(2), Exited(2)], Some(1)),
         (NotRunning, &[Restarting(1), Exited(1)], Some(1)),
         (NotRunning, &[Restarting(1), Gone], Some(1)),
         (
