@@ -59,7 +59,9 @@ impl CriClient {
         match answer {
             Ok(answer) => Some(answer),
             Err(status) => {
-                if matches!(
+                // A container that has just begun has no figures yet, and its answer says so.
+                let early = status.message().contains("could be read yet");
+                let bad = matches!(
                     status.code(),
                     Code::Internal
                         | Code::Unknown
@@ -67,7 +69,8 @@ impl CriClient {
                         | Code::Unimplemented
                         | Code::ResourceExhausted
                         | Code::Unavailable
-                ) {
+                );
+                if bad && !early {
                     self.faults
                         .note(format!("{what}: {:?} {}", status.code(), status.message()));
                 }
