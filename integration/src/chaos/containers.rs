@@ -144,11 +144,13 @@ impl Owned {
                 || (self.fragile && self.auto_remove && seen == Seen::Absent);
             if fits && !between {
                 self.same_run(&seen, &shown)?;
-                let may_go = (door.lenient || self.fragile) && self.facts.contains(&Fact::Absent);
+                let may_go = (door.lenient || self.fragile || self.auto_remove)
+                    && self.facts.contains(&Fact::Absent);
                 self.facts = vec![seen.fact()];
                 self.eventual = false;
                 if may_go && seen != Seen::Absent {
-                    // What was cut off may be taken up later still when steps are made to fail.
+                    // What was cut off may be taken up later still when steps are made to fail; `--rm` of a start that
+                    // was cut off follows beside other work.
                     self.facts.push(Fact::Absent);
                 }
                 return self.settle_log(door, &seen);
