@@ -43,7 +43,7 @@ impl Story {
             pss: median(|s| s.pss),
             fds: median(|s| s.fds),
             threads: median(|s| s.threads),
-            shim_pss: median(|s| s.shim_pss),
+            shim_own: median(|s| s.shim_own),
             shim_fds: median(|s| s.shim_fds),
         })
     }
@@ -56,7 +56,7 @@ impl Story {
             for (name, before, after) in [
                 ("gantryd's resident memory", before.rss, after.rss),
                 ("gantryd's proportional memory", before.pss, after.pss),
-                ("a supervisor's memory", before.shim_pss, after.shim_pss),
+                ("a supervisor's memory", before.shim_own, after.shim_own),
             ] {
                 if grew(before, after) {
                     wrong.push(format!(
@@ -93,7 +93,7 @@ impl Story {
         let mut text = format!(
             "{} clients, {} s of random work through both doors after a warm-up ({} steps, seed {}); medians of a stage, \
              and one look at rest with the same three containers running.\n\n\
-             | when | resident MB | proportional MB | descriptors | threads | a supervisor's MB | its descriptors |\n\
+             | when | resident MB | proportional MB | descriptors | threads | a supervisor's own MB | its descriptors |\n\
              |---|---|---|---|---|---|---|\n",
             self.clients, self.seconds, self.steps, self.seed
         );
@@ -110,7 +110,7 @@ impl Story {
                 sample.pss,
                 sample.fds,
                 sample.threads,
-                sample.shim_pss,
+                sample.shim_own,
                 sample.shim_fds
             );
         }

@@ -61,7 +61,7 @@ pub(crate) struct Sample {
     pub(crate) fds: f64,
     pub(crate) threads: f64,
     /// Of one watched supervisor, on average.
-    pub(crate) shim_pss: f64,
+    pub(crate) shim_own: f64,
     pub(crate) shim_fds: f64,
 }
 
@@ -175,7 +175,7 @@ fn take(pid: u32, shims: &[u32]) -> Sample {
         pss: proportional(pid),
         fds: descriptors(pid),
         threads: number(pid, "Threads:"),
-        shim_pss: average(shims, proportional),
+        shim_own: average(shims, own),
         shim_fds: average(shims, descriptors),
     }
 }
@@ -188,6 +188,13 @@ fn number(pid: u32, key: &str) -> f64 {
 
 fn proportional(pid: u32) -> f64 {
     field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").unwrap_or(0.0) / 1024.0
+}
+
+/// Memory nobody shares: what is shared counts for more as others end.
+fn own(pid: u32) -> f64 {
+    let file = format!("/proc/{pid}/smaps_rollup");
+    let of = |key| field(&file, key).unwrap_or(0.0);
+    (of("Private_Clean:") + of("Private_Dirty:")) / 1024.0
 }
 
 fn field(file: &str, key: &str) -> Result<f64> {
