@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gantry_model::operation::{Operation, OperationKind};
 use gantry_model::plugin::LateResult;
 use gantry_model::state::State;
-use gantry_model::{ContainerId, ErrorKind, NetworkId, Result};
+use gantry_model::{ContainerId, ErrorKind, NetworkId, OperationId, Result};
 
 use crate::Engine;
 use crate::change::{Change, Item};
@@ -25,14 +25,27 @@ impl Engine {
             "a plugin answered after its deadline"
         );
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { answered(&inner, &late).await });
+        tokio::spawn(async move {
+            let concerns = |object: &str| late.objects.iter().any(|known| known == object);
+            go_on(&inner, concerns, Some(&late.operation)).await;
+        });
+    }
+
+    /// A plugin serves again: whatever is stuck is tried again.
+    pub(crate) fn try_again(&self) {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { go_on(&inner, |_: &str| true, None).await });
     }
 }
 
-async fn answered(inner: &Arc<Inner>, late: &LateResult) {
-    let concerns = |object: &str| late.objects.iter().any(|known| known == object);
+/// Goes on with what waited for one of these objects.
+async fn go_on(
+    inner: &Arc<Inner>,
+    concerns: impl Fn(&str) -> bool + Send + Sync,
+    answered: Option<&OperationId>,
+) {
     for operation in stuck(inner) {
-        if (operation.id == late.operation || concerns(&operation.object))
+        if (answered == Some(&operation.id) || concerns(&operation.object))
             && let Err(error) = take_up(inner, &operation).await
         {
             tracing::warn!(operation = %operation.id, %error, "taking up an operation after a late answer");

@@ -65,12 +65,14 @@ impl Engine {
         self.inner.drivers.list()
     }
 
-    /// Lifts a plugin's quarantine.
+    /// Lifts a plugin's quarantine; what was stuck is tried again if it serves at once.
     ///
     /// # Errors
     /// `NotFound`, `FailedPrecondition` when it is not in quarantine.
     pub fn release_plugin(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
-        self.inner.drivers.release(kind, name)
+        let info = self.inner.drivers.release(kind, name)?;
+        self.try_again();
+        Ok(info)
     }
 
     /// Unfinished operations, oldest first, with what each waits for.
