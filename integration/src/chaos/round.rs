@@ -222,6 +222,9 @@ impl Run {
             }
             self.work(round, plan)?;
         }
+        if matches!(plan.harm, Harm::Fail(..)) && self.node.runs() && self.look(Some(plan))? {
+            self.nothing_too_much()?;
+        }
         match &plan.harm {
             Harm::Term if self.node.runs() => self.node.stop()?,
             _ => self.end()?,
@@ -323,6 +326,32 @@ impl Run {
             self.node.kill()?;
         }
         Ok(())
+    }
+
+    /// What a failed step has left is gone while the same gantryd lives, and not only after the next start: there are as
+    /// many supervisors and links as sandboxes that run.
+    fn nothing_too_much(&self) -> Result<()> {
+        let boxes = || self.clients.iter().flat_map(|c| &c.boxes);
+        let pods = || self.clients.iter().filter_map(|c| c.pod.as_ref());
+        // What may die or go by itself cannot be counted.
+        let sure = boxes().all(|b| b.facts.len() == 1 && !b.fragile)
+            && pods().all(|p| !p.fragile && p.listed().1.is_empty());
+        if !sure {
+            return Ok(());
+        }
+        let live = boxes().filter(|b| b.is(&Fact::Running) || b.is(&Fact::Paused));
+        let live = live.count() + pods().filter(|p| p.is_ready()).count();
+        let mut seen = (0, 0);
+        wait::until("what failed to be gone", Duration::from_secs(15), || {
+            let shims = std::fs::read_dir(self.node.run().join("shims"));
+            let links = self.node.net.ip(&["-o", "link", "show", "type", "veth"]);
+            seen = (
+                shims.map_or(0, Iterator::count),
+                links.map_or(0, |links| links.lines().count()),
+            );
+            seen.0 <= live && seen.1 <= live
+        })
+        .with_context(|| format!("{live} sandboxes run, with (supervisors, links) {seen:?}"))
     }
 
     /// Kills the supervisors of some containers that are known to run.
