@@ -18,7 +18,8 @@ pub(crate) async fn until(mut seen: watch::Receiver<Seen>, condition: WaitCondit
     let last = seen.borrow().clone();
     let run = last.container.run.as_ref();
     Waited {
-        exit: run.and_then(|run| run.exit.clone()),
+        // Woken late, it may see the next run already: then the one before has ended.
+        exit: last.container.last_exit().cloned(),
         error: run.map(|run| run.error.clone()).unwrap_or_default(),
     }
 }

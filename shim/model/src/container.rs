@@ -344,6 +344,9 @@ pub struct Run {
     /// A stop was asked for by a user in this run.
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// How the run before ended.
+    #[serde(default)]
+    pub previous: Option<Exit>,
 }
 
 /// A container's record.
@@ -428,6 +431,12 @@ pub struct VolumeUse {
 }
 
 impl Container {
+    /// Exit of the last run that has ended.
+    pub fn last_exit(&self) -> Option<&Exit> {
+        let run = self.run.as_ref()?;
+        run.exit.as_ref().or(run.previous.as_ref())
+    }
+
     /// Exit of the last run, if it ended.
     pub fn exit(&self) -> Option<&Exit> {
         self.run.as_ref().and_then(|run| run.exit.as_ref())

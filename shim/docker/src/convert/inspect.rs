@@ -60,8 +60,9 @@ pub(crate) fn container(
 
 fn state(container: &Container, health: &Health) -> Value {
     let run = container.run.as_ref();
-    let exit = container.exit();
+    let last = container.last_exit();
     let live = container.state.is_live();
+    let exit = last.filter(|_| !live);
     let error = match container.state {
         State::Unknown => "the container's supervisor does not answer",
         _ => run.map_or("", |run| &run.error),
@@ -77,7 +78,7 @@ fn state(container: &Container, health: &Health) -> Value {
         "ExitCode": exit.map_or(0, |exit| exit.code),
         "Error": error,
         "StartedAt": run.map_or(Timestamp(0), |run| run.started_at).rfc3339(),
-        "FinishedAt": exit.map_or(Timestamp(0), |exit| exit.at).rfc3339(),
+        "FinishedAt": last.map_or(Timestamp(0), |exit| exit.at).rfc3339(),
     });
     if let Some(health) = health::state(health) {
         shown["Health"] = health;

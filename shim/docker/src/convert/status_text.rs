@@ -51,7 +51,7 @@ pub(crate) fn status(container: &Container, health: HealthStatus, now: Timestamp
     };
     if restarting(container) {
         let (code, at) = container
-            .exit()
+            .last_exit()
             .map_or((0, now), |exit| (exit.code, exit.at));
         return format!("Restarting ({code}) {} ago", age(at, now));
     }
@@ -115,6 +115,7 @@ mod tests {
             }),
             error: String::new(),
             stopped_by_user: false,
+            previous: None,
         });
         container
     }

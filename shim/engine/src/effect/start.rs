@@ -450,6 +450,7 @@ fn with_new_run(container: &Container, sandbox: SandboxId) -> Container {
         exit: None,
         error: String::new(),
         stopped_by_user: false,
+        previous: container.last_exit().cloned(),
     });
     record
 }

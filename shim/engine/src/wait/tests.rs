@@ -43,6 +43,7 @@ fn seen(at: At) -> Seen {
             }),
             error: String::new(),
             stopped_by_user: false,
+            previous: None,
         });
     };
     let state = match at {

@@ -50,6 +50,7 @@ fn run(exit: Option<Exit>, error: &str) -> Option<Run> {
         exit,
         error: error.into(),
         stopped_by_user: false,
+        previous: None,
     })
 }
 
