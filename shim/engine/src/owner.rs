@@ -150,6 +150,11 @@ impl Wish {
     pub(crate) fn starts(self) -> bool {
         matches!(self, Self::Start | Self::Again)
     }
+
+    /// The pod and all that runs in it is to end.
+    pub(crate) fn ends_pod(self) -> bool {
+        matches!(self, Self::StopPod | Self::RemovePod)
+    }
 }
 
 impl Inner {

@@ -74,6 +74,18 @@ impl Owner {
     }
 
     fn wish(&mut self, object: Object, wish: Wish, reply: Reply) {
+        if wish.starts() && object != Object::Pod && self.is_pod_going() {
+            let _ = reply.send(Err(gantry_model::Error::failed_precondition(
+                "the pod sandbox is being stopped",
+            )));
+            return;
+        }
+        if wish.ends_pod() && self.stop_starts() {
+            // It has its turn when those have ended: what they make must not be left behind.
+            let slot = self.slots.entry(object).or_default();
+            slot.waiting.push_back((wish, reply));
+            return;
+        }
         let slot = self.slots.entry(object.clone()).or_default();
         let active = slot.active.as_ref().map(|active| active.wish);
         match decide(active, slot.finishing, wish) {
@@ -161,6 +173,13 @@ impl Owner {
         }
         if let Object::Container(id) = object
             && active.wish.starts()
+            && result.is_ok()
+            && self.live.is_none()
+        {
+            self.lost_meanwhile(id);
+        }
+        if let Object::Container(id) = object
+            && active.wish.starts()
         {
             self.serve_late(&id.clone(), result);
             if result
@@ -172,6 +191,50 @@ impl Owner {
             }
         }
         self.next(object);
+        if *object != Object::Pod {
+            self.next(&Object::Pod);
+        }
+    }
+
+    /// The pod is being stopped or removed, or waits to be.
+    fn is_pod_going(&self) -> bool {
+        self.slots.get(&Object::Pod).is_some_and(|slot| {
+            let active = slot.active.as_ref().map(|active| active.wish);
+            let waiting = slot.waiting.iter().map(|(wish, _)| *wish);
+            active.into_iter().chain(waiting).any(Wish::ends_pod)
+        })
+    }
+
+    /// Cancels the starts of containers that are in progress; whether there are any.
+    fn stop_starts(&self) -> bool {
+        let starts = self
+            .slots
+            .iter()
+            .filter(|(object, _)| **object != Object::Pod);
+        let mut any = false;
+        for active in starts.filter_map(|(_, slot)| slot.active.as_ref()) {
+            if active.wish.starts() {
+                active.cancel.cancel();
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// A run was started, and its supervisor has gone before that was written down: nobody else will tell its end.
+    fn lost_meanwhile(&mut self, id: &gantry_model::ContainerId) {
+        let run = self.inner.container(id).ok().and_then(|container| {
+            let run = container.run.as_ref()?;
+            run.exit.is_none().then_some(run.number)
+        });
+        let Some(run) = run else { return };
+        let exit = gantry_model::supervisor::Exit {
+            code: 255,
+            at: self.inner.now(),
+            unknown: true,
+            ..Default::default()
+        };
+        self.exited(id, run, exit);
     }
 
     /// A stop, and a start that waits for it in the queue: what would follow the end of a run alone (a removal, a
@@ -254,6 +317,9 @@ impl Owner {
 
     /// Begins what waited for its turn.
     fn next(&mut self, object: &Object) {
+        if *object == Object::Pod && self.is_pod_going() && self.stop_starts() {
+            return;
+        }
         while let Some(slot) = self.slots.get_mut(object) {
             if slot.active.is_some() || slot.finishing {
                 return;
