@@ -23,7 +23,6 @@ cases![
     calls_that_crash_a_runner,
     calls_that_crash_the_daemon,
     calls_that_panic,
-    a_plugin_that_crashes_at_the_start_is_put_away,
     a_plugin_that_hangs_at_the_start_keeps_no_door_shut,
     a_hang_is_told_in_words_and_cancelled_by_an_operator,
 ];
@@ -507,55 +506,6 @@ fn calls_that_panic() -> Result<()> {
 }
 
 /// Calls that are made before the doors open.
-fn a_plugin_that_crashes_at_the_start_is_put_away() -> Result<()> {
-    let mut bad = Bad::start("")?;
-    bad.node
-        .docker()
-        .ok(&["run", "-d", "--name", "con", "busybox", "sleep", "1000"])?;
-    bad.node.stop()?;
-    bad.rule("network", "reconcile segv before 0 0\n")?;
-    for _ in 0..2 {
-        ensure!(bad.node.restart().is_err(), "it dies with its plugin");
-        bad.node.kill()?;
-    }
-    bad.node.restart().context("without the plugin")?;
-    let list = bad.node.gantry(&["plugin", "list"])?.ok()?;
-    for part in [
-        "network/bridge: in quarantine",
-        "crashed 2 times",
-        "reconcile",
-        "gantry plugin release network/bridge",
-    ] {
-        ensure!(list.contains(part), "{part:?} in\n{list}");
-    }
-    let docker = bad.node.docker();
-    ensure!(
-        docker.ok(&["ps", "-q"])?.lines().count() == 1,
-        "the container goes on"
-    );
-    let ran = docker.run(&["run", "--rm", "busybox", "true"])?;
-    ensure!(ran.code == 125 && ran.err.contains("quarantine"), "{ran:?}");
-    docker.ok(&["run", "--rm", "--network", "none", "busybox", "true"])?;
-    bad.well()?;
-    let said = bad
-        .node
-        .gantry(&["plugin", "release", "network/bridge"])?
-        .ok()?;
-    ensure!(said.contains("lifted"), "{said}");
-    let again = bad.node.gantry(&["plugin", "release", "volume/local"])?;
-    ensure!(
-        again.code == 1 && again.err.contains("not in quarantine"),
-        "{again:?}"
-    );
-    bad.node.stop()?;
-    bad.node.restart()?;
-    let docker = bad.node.docker();
-    docker.ok(&["run", "--rm", "busybox", "true"])?;
-    docker.ok(&["rm", "-f", "con"])?;
-    bad.put_right()?;
-    bad.node.finish()
-}
-
 fn a_plugin_that_hangs_at_the_start_keeps_no_door_shut() -> Result<()> {
     let mut bad = Bad::start("")?;
     for (kind, function) in [("network", "reconcile"), ("snapshotter", "cleanup")] {
