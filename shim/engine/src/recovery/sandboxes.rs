@@ -31,7 +31,14 @@ pub(super) async fn adopt(inner: &Arc<Inner>, sandbox: &Sandbox, one: Recovered)
         .tasks
         .iter()
         .any(|task| task.state != TaskState::Created);
-    let half_made = sandbox.state == State::Created && (sandbox.pod.is_some() || !let_go);
+    // What its networks gave it was never written down: they have taken it back already.
+    let cut_off = {
+        let tables = inner.ledger.read();
+        let mut endpoints = tables.endpoints.values();
+        endpoints.any(|endpoint| endpoint.sandbox == sandbox.id && !endpoint.joined)
+    };
+    let half_made =
+        sandbox.state == State::Created && (sandbox.pod.is_some() || !let_go || cut_off);
     // Half made: the answer was never given; the caller will ask again and is better off with a whole one.
     // Over: the exit was recorded, but the daemon was killed before it had freed what the run held. The supervisor
     // will not tell that exit again.
