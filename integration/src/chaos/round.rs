@@ -349,7 +349,7 @@ impl Run {
                 shims.map_or(0, Iterator::count),
                 links.map_or(0, |links| links.lines().count()),
             );
-            seen.0 <= live && seen.1 <= live
+            seen == (live, live)
         })
         .with_context(|| format!("{live} sandboxes run, with (supervisors, links) {seen:?}"))
     }
