@@ -1,6 +1,7 @@
 //! Removing a container: everything it used is free before it is said to be gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_model::call::Call;
 use gantry_model::container::Container;
@@ -13,6 +14,10 @@ use crate::RemoveContainer;
 use crate::change::Item;
 use crate::inner::{DRIVER_TIMEOUT, Inner};
 use crate::signal::SIGKILL;
+
+/// How long a supervisor that broke its connection may take to be seen as ended, and between two looks.
+const SUPERVISOR_ENDS: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContainer) -> Result<()> {
     let inner = &context.inner;
@@ -53,11 +58,8 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
         .with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
     gantry_fault::pass("engine.remove.after-intent");
-    if let Some(handle) = context.handle.as_ref().filter(|_| record.pod.is_some())
-        && let Err(error) = handle.delete(&call, id).await
-        && error.kind != ErrorKind::NotFound
-    {
-        return Err(error.context(format!("freeing container {id}")));
+    if record.pod.is_some() {
+        free(context, &call, &record).await?;
     }
     // The record stays in `removing` when this fails: the next removal, the late answer of a plugin, or the next
     // start-up goes on from here.
@@ -89,6 +91,34 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     }
     Inner::collect_soon(inner);
     Ok(())
+}
+
+/// Lets the pod's supervisor free what it holds of a container. One that ends meanwhile holds nothing any more.
+async fn free(context: &Context, call: &Call, record: &Container) -> Result<()> {
+    let (inner, id) = (&context.inner, &record.id);
+    let Some(handle) = &context.handle else {
+        return Ok(());
+    };
+    let error = match handle.delete(call, id).await {
+        Err(error) if error.kind != ErrorKind::NotFound => error,
+        _ => return Ok(()),
+    };
+    if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown)
+        && let Some(pod) = &record.pod
+        && let Ok(sandbox) = inner.sandbox(pod)
+    {
+        let until = tokio::time::Instant::now() + SUPERVISOR_ENDS;
+        while tokio::time::Instant::now() < until {
+            match inner.supervisors.discard(call, pod, &sandbox.cgroup).await {
+                Ok(()) => return Ok(()),
+                Err(alive) if alive.kind == ErrorKind::Conflict => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(_) => break,
+            }
+        }
+    }
+    Err(error.context(format!("freeing container {id}")))
 }
 
 /// Frees addresses and volumes that a driver had not let go of when the run ended.
