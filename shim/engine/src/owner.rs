@@ -76,6 +76,11 @@ pub(crate) enum Message {
         stopped: Reply,
         started: Reply,
     },
+    /// A removal that failed may be tried again.
+    RemoveAgain {
+        id: ContainerId,
+        how: RemoveContainer,
+    },
     /// The restart policy's back-off may be over.
     Due { id: ContainerId },
     /// Somebody wants to attach to this or the next run.
@@ -133,6 +138,8 @@ struct Slot {
     finishing: bool,
     waiting: VecDeque<(Wish, Reply)>,
     pending: Pending,
+    /// Removals that have failed one after the other.
+    failed_removals: u32,
     /// Exits that came while a start was still being written down.
     deferred: Option<(u32, Exit)>,
 }

@@ -45,6 +45,7 @@ impl Owner {
                 stopped,
                 started,
             } => self.restart(id, timeout, stopped, started),
+            Message::RemoveAgain { id, how } => self.remove_again(id, how),
             Message::Due { id } => self.due(&id),
             Message::Attach { id, streams, reply } => self.attach(&id, streams, reply),
             Message::Handle { reply } => {
@@ -168,7 +169,13 @@ impl Owner {
         for reply in active.replies {
             let _ = reply.send(result.clone());
         }
-        if let (Some((run, exit)), Object::Container(id)) = (slot.deferred.take(), object) {
+        let deferred = slot.deferred.take();
+        if let (Object::Container(id), Wish::Remove(how)) = (object, active.wish)
+            && result.is_err()
+        {
+            self.remove_later(id, how);
+        }
+        if let (Some((run, exit)), Object::Container(id)) = (deferred, object) {
             self.exited(&id.clone(), run, exit);
         }
         if let Object::Container(id) = object
@@ -235,6 +242,34 @@ impl Owner {
             ..Default::default()
         };
         self.exited(id, run, exit);
+    }
+
+    /// What is half removed cannot be used any more: its removal goes on by itself, whoever asked for it.
+    fn remove_later(&mut self, id: &gantry_model::ContainerId, how: crate::RemoveContainer) {
+        let state = self.inner.container(id).map(|container| container.state);
+        if state != Ok(gantry_model::state::State::Removing) {
+            return;
+        }
+        let slot = self.slots.entry(Object::Container(id.clone())).or_default();
+        let pause = std::time::Duration::from_secs(1 << slot.failed_removals.min(6));
+        slot.failed_removals += 1;
+        let (id, me) = (id.clone(), self.me.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let _ = me.send(Message::RemoveAgain { id, how });
+        });
+    }
+
+    fn remove_again(&mut self, id: gantry_model::ContainerId, how: crate::RemoveContainer) {
+        let state = self.inner.container(&id).map(|container| container.state);
+        let object = Object::Container(id);
+        let busy = |slot: &super::Slot| slot.active.is_some() || slot.finishing;
+        if state == Ok(gantry_model::state::State::Removing)
+            && !self.slots.get(&object).is_some_and(busy)
+        {
+            let (reply, _) = tokio::sync::oneshot::channel();
+            self.wish(object, Wish::Remove(how), reply);
+        }
     }
 
     /// A stop, and a start that waits for it in the queue: what would follow the end of a run alone (a removal, a
