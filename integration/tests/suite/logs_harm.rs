@@ -196,12 +196,10 @@ fn a_file_taken_away_comes_again() -> Result<()> {
     })?;
     docker.ok(&["stop", "-t", "0", &id])?;
     let text = std::fs::read_to_string(&moved)? + &std::fs::read_to_string(&path)?;
-    let mut count = 0;
-    for line in text.lines() {
+    for (count, line) in text.lines().enumerate() {
         let line: serde_json::Value = serde_json::from_str(line)?;
         let line = line["log"].as_str().context("a line")?;
         ensure!(number(line.trim_end())? == count, "{line} at {count}");
-        count += 1;
     }
     docker.ok(&["rm", &id])?;
     node.finish()

@@ -280,7 +280,7 @@ fn numbered_lines_survive_everything() -> Result<()> {
         lines.with_context(|| format!("{} of {}", w.writers[at].name, bursts * BURST))??;
     }
     let rotations = rotations(&w)?;
-    println!(
+    eprintln!(
         "logs_whole: {count} containers, {} lines and {bursts} long ones each, {kills} kills, {} files put aside, {} of \
          them compressed, {} moved away, {:?}",
         bursts * BURST,

@@ -11,8 +11,7 @@ use gantry_integration::node::Options;
 use gantry_integration::{Node, cases, paths, wait};
 use tempfile::TempDir;
 
-#[path = "../../../plugins/fixtures/compile.rs"]
-mod compile;
+use super::plugins::compile;
 
 cases![
     calls_that_fail,

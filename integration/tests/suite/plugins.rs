@@ -8,7 +8,7 @@ use gantry_integration::node::Options;
 use gantry_integration::{Node, cases, paths, wait};
 
 #[path = "../../../plugins/fixtures/compile.rs"]
-mod compile;
+pub(super) mod compile;
 
 cases![
     list_says_what_is_loaded,
