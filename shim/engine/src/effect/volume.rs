@@ -344,7 +344,10 @@ async fn unmount(
     inner.waits(call, format!("volume driver {}: unmount", volume.driver));
     gantry_fault::pass("engine.volume.before-unmount");
     match driver.unmount(call, volume, container.as_str()).await {
-        Err(error) if error.kind != ErrorKind::NotFound => Err(error),
+        // A driver without the call holds nothing that it could let go of.
+        Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unimplemented) => {
+            Err(error)
+        }
         _ => {
             gantry_fault::pass("engine.volume.after-unmount");
             inner.holds.remove(&volume.name, container);
