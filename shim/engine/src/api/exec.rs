@@ -299,8 +299,31 @@ pub(crate) async fn begin(
             entry.started(0);
             entry.ended(&exit);
             inner.exec_over(entry, &exit);
-            Err(error)
+            Err(explained(inner, &entry.container, error).await)
         }
+    }
+}
+
+/// How long the end of a container may take to be told after an exec has felt it.
+const ENDS: Duration = Duration::from_secs(1);
+
+/// An exec whose container ends at that moment fails in many ways, and for one reason.
+async fn explained(inner: &Arc<Inner>, id: &ContainerId, error: Error) -> Error {
+    use gantry_model::ErrorKind::{Internal, NotFound, Unavailable, Unknown};
+    if !matches!(error.kind, Internal | NotFound | Unavailable | Unknown) {
+        return error;
+    }
+    let ended = match inner.watch(id) {
+        Ok(mut seen) => {
+            let over = seen.wait_for(|seen| seen.removed || !seen.container.state.is_live());
+            tokio::time::timeout(ENDS, over).await.is_ok()
+        }
+        Err(_) => true,
+    };
+    if ended {
+        Error::conflict(format!("container {id} is not running"))
+    } else {
+        error
     }
 }
 
