@@ -127,6 +127,8 @@ struct Active {
     replies: Vec<Reply>,
     /// Said when the time is up or somebody wants the object gone.
     cancel: Cancel,
+    /// It was said because of a removal.
+    for_removal: bool,
     /// Stop: when to lose patience.
     patience: watch::Sender<Instant>,
 }

@@ -98,10 +98,11 @@ impl Owner {
                 }
             }
             Answer::Wait => {
-                if let Some(active) = &slot.active
+                if let Some(active) = &mut slot.active
                     && matches!(wish, Wish::Remove(how) if how.force)
                 {
                     if active.wish.starts() {
+                        active.for_removal = true;
                         active.cancel.cancel();
                     }
                     hurry(
@@ -129,6 +130,7 @@ impl Owner {
             replies,
             patience,
             cancel: cancel.clone(),
+            for_removal: false,
         };
         if let Wish::Stop { timeout } = wish {
             let timeout =
@@ -166,8 +168,18 @@ impl Owner {
         let Some(active) = slot.active.take() else {
             return;
         };
+        let answer = match result {
+            Err(error)
+                if active.for_removal && error.kind == gantry_model::ErrorKind::Cancelled =>
+            {
+                Err(gantry_model::Error::conflict(
+                    "container is marked for removal and cannot be started",
+                ))
+            }
+            other => other.clone(),
+        };
         for reply in active.replies {
-            let _ = reply.send(result.clone());
+            let _ = reply.send(answer.clone());
         }
         let deferred = slot.deferred.take();
         if let (Object::Container(id), Wish::Remove(how)) = (object, active.wish)
