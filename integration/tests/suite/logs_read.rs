@@ -111,7 +111,7 @@ fn pieces_of_a_rotated_log() -> Result<()> {
             early
         );
         ensure!(logs(&["--since", "10m"])?.lines().count() == 9999);
-        ensure!(logs(&["--since", "0.0001s"])?.is_empty());
+        ensure!(logs(&["--since", "2100-01-01T00:00:00Z"])?.is_empty());
         // Following a log that is still ends when its time has passed.
         ensure!(logs(&["-f", "--until", &before])?.lines().count() == 5000);
         ensure!(

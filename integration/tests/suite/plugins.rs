@@ -183,7 +183,7 @@ fn a_start_that_goes_nowhere_is_cancelled() -> Result<()> {
     docker.ok(&["rm", "-f", "stuck"])?;
     let started = start.end()?;
     ensure!(
-        started.code == 1 && started.err.contains("cancel"),
+        started.code == 1 && started.err.contains("marked for removal"),
         "{started:?}"
     );
     ensure!(operations()?.trim() == "[]", "{}", operations()?);
