@@ -6,7 +6,7 @@ use std::time::Duration;
 use gantry_model::container::{Container, ContainerSpec, Resources};
 use gantry_model::image::Origin;
 use gantry_model::policy::RestartSpec;
-use gantry_model::supervisor::{AttachStreams, Attached, Exit, Stats, Target, WindowSize};
+use gantry_model::supervisor::{AttachStreams, Attached, Exit, Target, WindowSize};
 use gantry_model::{ContainerId, Error, ErrorKind, Result, SandboxId};
 
 use crate::Engine;
@@ -327,14 +327,5 @@ impl Engine {
         handle
             .reopen_log(&self.inner.call(DRIVER_TIMEOUT), id)
             .await
-    }
-
-    /// Reads its cgroup's figures.
-    ///
-    /// # Errors
-    /// `Conflict` when it does not run.
-    pub async fn container_stats(&self, id: &ContainerId) -> Result<Stats> {
-        let handle = self.inner.supervisor_of(id).await?;
-        handle.stats(&self.inner.call(DRIVER_TIMEOUT), id).await
     }
 }
