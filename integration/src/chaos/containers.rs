@@ -116,7 +116,11 @@ impl Owned {
     pub fn machine_died(&mut self) {
         let ran = |fact: &Fact| matches!(fact, Fact::Running | Fact::Paused);
         if self.always && !self.is(&Fact::Created) {
-            return self.begins_again();
+            // However its last run or start ended, it begins again: only a start that was never taken up does not.
+            self.facts.retain(|fact| *fact == Fact::Created);
+            self.facts.push(Fact::Running);
+            self.eventual = true;
+            return self.another_run();
         }
         if self.facts.iter().any(ran) || self.eventual {
             self.facts.retain(|fact| !ran(fact));

@@ -1,10 +1,10 @@
 //! Records for unit tests.
 
-use gantry_model::container::{Container, ContainerSpec};
+use gantry_model::container::{Container, ContainerSpec, Run};
 use gantry_model::image::{Descriptor, Origin};
 use gantry_model::state::State;
 use gantry_model::supervisor::LogSink;
-use gantry_model::{ContainerId, Timestamp};
+use gantry_model::{ContainerId, SandboxId, Timestamp};
 
 /// A stand-alone container that was never started.
 pub(crate) fn container() -> Container {
@@ -31,5 +31,19 @@ pub(crate) fn container() -> Container {
         hosts_path: String::new(),
         hostname_path: String::new(),
         resolv_path: String::new(),
+    }
+}
+
+/// Its first run, as it is recorded before anything of it is made.
+pub(crate) fn run() -> Run {
+    Run {
+        number: 1,
+        sandbox: SandboxId::from_random([1; 32]),
+        pid: 0,
+        started_at: Timestamp(0),
+        exit: None,
+        error: String::new(),
+        stopped_by_user: false,
+        previous: None,
     }
 }

@@ -66,9 +66,15 @@ pub(crate) fn after(container: &Container, cause: Cause, now: Timestamp) -> Rest
     }
 }
 
-/// Whether a container that does not run is started because the machine was: one with `always` that a user has stopped.
+/// Whether a container that does not run is started because the machine was: it was started before, even if that start
+/// was cut off or failed, and no user has stopped it, which `always` does not ask.
 pub(crate) fn at_boot(container: &Container) -> bool {
-    container.spec.restart.policy == RestartPolicy::Always && container.restart.stopped_by_user
+    let wanted = match container.spec.restart.policy {
+        RestartPolicy::Always => true,
+        RestartPolicy::UnlessStopped => !container.restart.stopped_by_user,
+        RestartPolicy::No | RestartPolicy::OnFailure => false,
+    };
+    wanted && container.run.is_some()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Each condition over the life of a container, restarts by policy included.
 
-use gantry_model::SandboxId;
 use gantry_model::Timestamp;
 use gantry_model::container::{Container, Run};
 use gantry_model::state::State;
@@ -34,16 +33,12 @@ fn seen(at: At) -> Seen {
     let mut run = |number: u32, started: i64, exit: Option<i32>| {
         container.run = Some(Run {
             number,
-            sandbox: SandboxId::from_random([1; 32]),
-            pid: 0,
             started_at: Timestamp(started),
             exit: exit.map(|code| Exit {
                 code,
                 ..Exit::default()
             }),
-            error: String::new(),
-            stopped_by_user: false,
-            previous: None,
+            ..crate::testing::run()
         });
     };
     let state = match at {

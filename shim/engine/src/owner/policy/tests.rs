@@ -93,21 +93,23 @@ fn the_back_off_doubles_up_to_a_minute_and_begins_anew_after_a_good_run() {
 }
 
 #[test]
-fn a_boot_starts_what_a_user_stopped_only_with_always() {
-    let stopped = RestartState {
-        stopped_by_user: true,
-        ..RestartState::default()
-    };
-    for (policy, starts) in [
-        (RestartPolicy::No, false),
-        (RestartPolicy::OnFailure, false),
-        (RestartPolicy::Always, true),
-        (RestartPolicy::UnlessStopped, false),
+fn a_boot_starts_what_ran_before_and_what_a_user_stopped_only_with_always() {
+    use RestartPolicy as P;
+    for (policy, stopped, starts) in [
+        (P::No, false, false),
+        (P::OnFailure, false, false),
+        (P::Always, false, true),
+        (P::Always, true, true),
+        (P::UnlessStopped, false, true),
+        (P::UnlessStopped, true, false),
     ] {
-        assert_eq!(
-            at_boot(&container(policy, 0, stopped)),
-            starts,
-            "{policy:?}"
-        );
+        let state = RestartState {
+            stopped_by_user: stopped,
+            ..RestartState::default()
+        };
+        let mut container = container(policy, 0, state);
+        assert!(!at_boot(&container), "{policy:?} was never started");
+        container.run = Some(crate::testing::run());
+        assert_eq!(at_boot(&container), starts, "{policy:?} stopped: {stopped}");
     }
 }
