@@ -11,15 +11,15 @@
 
 mod cgroupfs;
 mod command;
-mod credentials;
+pub(crate) mod credentials;
 mod devices;
-mod identity;
+pub(crate) mod identity;
 mod masks;
 mod mounts;
 mod options;
 mod process;
 mod report;
-mod rootfs;
+pub(crate) mod rootfs;
 mod sysctl;
 mod terminal;
 

@@ -13,6 +13,7 @@ pub mod cli;
 mod create;
 mod error;
 mod exec;
+pub mod foreign;
 mod launch;
 mod pending;
 mod resources;

@@ -6,11 +6,13 @@
 
 mod device;
 mod device_bpf;
+mod everywhere;
 mod limits;
 mod stats;
 mod update;
 
 pub use device::{DeviceKind, DeviceRule};
+pub use everywhere::remove_everywhere;
 pub use limits::Limits;
 pub use stats::{BlockIo, Stats};
 

@@ -98,6 +98,14 @@ pub fn try_wait_any() -> Result<Option<(i32, Exit)>> {
     wait_id(libc::P_ALL, 0, libc::WNOHANG)
 }
 
+/// The pid of an ended child of ours that is not reaped yet; it stays as it is.
+///
+/// # Errors
+/// ECHILD when there is no child at all.
+pub fn ended_child() -> Result<Option<i32>> {
+    wait_id(libc::P_ALL, 0, libc::WNOHANG | libc::WNOWAIT).map(|o| o.map(|(pid, _)| pid))
+}
+
 fn wait_id(kind: libc::idtype_t, id: u32, flags: i32) -> Result<Option<(i32, Exit)>> {
     loop {
         // SAFETY: siginfo_t is plain data for which zero is valid.

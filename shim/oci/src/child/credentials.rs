@@ -93,7 +93,7 @@ pub(super) fn limit_resources(process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn resource(kind: PosixRlimitType) -> Resource {
+pub(crate) fn resource(kind: PosixRlimitType) -> Resource {
     match kind {
         PosixRlimitType::RlimitCpu => Resource::RLIMIT_CPU,
         PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,

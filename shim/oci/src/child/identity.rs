@@ -14,16 +14,16 @@ const LIMIT: usize = 10 << 20;
 
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups, the primary one included.
-    pub(super) groups: Vec<u32>,
-    pub(super) home: Option<String>,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: Option<String>,
 }
 
 /// Resolves a configuration's user in the root.
-pub(super) fn resolve(root: &OwnedFd, user: &User) -> Result<Identity> {
+pub(crate) fn resolve(root: &OwnedFd, user: &User) -> Result<Identity> {
     let extra = user.additional_gids().clone().unwrap_or_default();
     let passwd = || read(root, "/etc/passwd");
     match user.username().as_deref().filter(|n| !n.is_empty()) {

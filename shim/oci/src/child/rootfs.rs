@@ -63,7 +63,7 @@ pub(super) fn enter(root: &Root, spec: &Spec) -> Result<()> {
         .kind(FailureKind::Mount)
 }
 
-fn make(rootfs: Rootfs<'_>) -> Result<OwnedFd> {
+pub(crate) fn make(rootfs: Rootfs<'_>) -> Result<OwnedFd> {
     match rootfs {
         Rootfs::Dir(path) => mount::open_tree_host(path, true).map_err(|e| source_error(&e, path)),
         Rootfs::Mounts([one]) => describe(one),
