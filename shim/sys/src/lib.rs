@@ -23,9 +23,11 @@ pub mod nft;
 pub mod process;
 pub mod pty;
 mod raw;
+pub mod scheduling;
 pub mod socket_queue;
 pub mod spawn;
 pub mod tree;
+pub mod users;
 pub mod xattr;
 
 pub use error::{Error, Result};

@@ -132,7 +132,17 @@ pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<()> {
 /// # Errors
 /// EPERM for attributes locked by another user namespace, EINVAL when nothing can be changed that way.
 pub fn set_attr(mount: impl AsFd, set: Attr, clear: Attr, recursive: bool) -> Result<()> {
-    setattr(mount, set, clear, 0, recursive)
+    setattr(mount, set, clear, 0, None, recursive)
+}
+
+/// Maps the owners seen through a detached mount as the user namespace `users` says (`MOUNT_ATTR_IDMAP`, Linux 5.12).
+///
+/// # Errors
+/// EINVAL where the file system cannot be mapped or the mount is attached or mapped already.
+pub fn set_idmap(mount: impl AsFd, users: impl AsFd, recursive: bool) -> Result<()> {
+    let users = users.as_fd().as_raw_fd();
+    setattr(mount, libc::MOUNT_ATTR_IDMAP, 0, 0, Some(users), recursive)
+        .map_err(|e| Error::new("map owners of mount", e.errno()))
 }
 
 /// Changes how events travel to and from a mount.
@@ -140,7 +150,7 @@ pub fn set_attr(mount: impl AsFd, set: Attr, clear: Attr, recursive: bool) -> Re
 /// # Errors
 /// EINVAL when the descriptor is not the root of a mount.
 pub fn set_propagation(mount: impl AsFd, how: Propagation, recursive: bool) -> Result<()> {
-    setattr(mount, 0, 0, propagation_bits(how), recursive)
+    setattr(mount, 0, 0, propagation_bits(how), None, recursive)
 }
 
 fn propagation_bits(how: Propagation) -> u64 {
@@ -157,6 +167,7 @@ fn setattr(
     set: Attr,
     clear: Attr,
     propagation: u64,
+    users: Option<i32>,
     recursive: bool,
 ) -> Result<()> {
     let clear = if set & ATIME_MASK != 0 {
@@ -168,7 +179,7 @@ fn setattr(
         attr_set: set,
         attr_clr: clear,
         propagation,
-        userns_fd: 0,
+        userns_fd: users.unwrap_or(0).unsigned_abs().into(),
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: `attr` lives through the call and its size is passed along.

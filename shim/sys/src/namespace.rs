@@ -21,6 +21,8 @@ pub const UTS: Flags = libc::CLONE_NEWUTS;
 pub const USER: Flags = libc::CLONE_NEWUSER;
 /// Root of the cgroup tree as seen from inside.
 pub const CGROUP: Flags = libc::CLONE_NEWCGROUP;
+/// Offsets of the monotonic and boot clocks (Linux 5.6).
+pub const TIME: Flags = 0x80;
 
 /// Moves the calling thread into fresh namespaces.
 ///
@@ -98,12 +100,13 @@ pub fn file_name(flag: Flags) -> Result<&'static str> {
         UTS => "uts",
         USER => "user",
         CGROUP => "cgroup",
+        TIME => "time",
         _ => return Err(Error::new("name one namespace kind", Errno::EINVAL)),
     })
 }
 
 fn names(flags: Flags) -> String {
-    let all = [MOUNT, PID, NET, IPC, UTS, USER, CGROUP];
+    let all = [MOUNT, PID, NET, IPC, UTS, USER, CGROUP, TIME];
     all.iter()
         .filter(|f| flags & **f != 0)
         .filter_map(|f| file_name(*f).ok())
@@ -130,12 +133,25 @@ pub enum Forked {
 /// # Errors
 /// EPERM, ENOSPC (namespaces), EAGAIN (processes), EBUSY (a cgroup with controllers enabled below).
 pub fn fork(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    clone(flags, cgroup, libc::SIGCHLD as u64)
+}
+
+/// As [`fork`], but the child's parent is the caller's own parent, which will have to reap it.
+///
+/// # Errors
+/// As [`fork`].
+pub fn fork_sibling(flags: Flags) -> Result<Forked> {
+    // The kernel takes the signal of the caller itself for a sibling and wants none named.
+    clone(flags | libc::CLONE_PARENT, None, 0)
+}
+
+fn clone(flags: Flags, cgroup: Option<BorrowedFd<'_>>, signal: u64) -> Result<Forked> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain data for which zero is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from((flags | libc::CLONE_PIDFD).cast_unsigned());
     args.pidfd = (&raw mut pidfd).expose_provenance() as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = signal;
     if let Some(cgroup) = cgroup {
         args.flags |= 0x2_0000_0000; // CLONE_INTO_CGROUP does not fit libc's c_int
         args.cgroup = cgroup.as_raw_fd() as u64;

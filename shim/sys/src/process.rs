@@ -212,6 +212,21 @@ fn prctl(option: i32, value: libc::c_ulong, what: &str) -> Result<()> {
 /// # Errors
 /// EINVAL for a program the kernel's checker refuses, EACCES without either privilege.
 pub fn load_seccomp(program: &[(u16, u8, u8, u32)], flags: u32) -> Result<()> {
+    load_filter(program, flags).map(|_| ())
+}
+
+/// The same with a listener (`SECCOMP_FILTER_FLAG_NEW_LISTENER`, Linux 5.0): the descriptor that is asked about calls
+/// the filter wants to be asked about.
+///
+/// # Errors
+/// As [`load_seccomp`]; EBUSY when a listener is there already.
+pub fn load_seccomp_listened(program: &[(u16, u8, u8, u32)], flags: u32) -> Result<OwnedFd> {
+    let new_listener = 8;
+    let ret = load_filter(program, flags | new_listener)?;
+    check_fd(ret, || "load seccomp filter".into())
+}
+
+fn load_filter(program: &[(u16, u8, u8, u32)], flags: u32) -> Result<libc::c_long> {
     let filter: Vec<libc::sock_filter> = program
         .iter()
         .map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k })
@@ -231,7 +246,7 @@ pub fn load_seccomp(program: &[(u16, u8, u8, u32)], flags: u32) -> Result<()> {
             &raw const prog,
         )
     };
-    check(ret, || "load seccomp filter".into()).map(|_| ())
+    check(ret, || "load seccomp filter".into())
 }
 
 /// Gives every signal its default action again and clears the mask: both survive exec otherwise.
