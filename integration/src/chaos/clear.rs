@@ -100,7 +100,10 @@ pub fn remove_all(node: &Node) -> Result<()> {
         .into_iter()
         .flatten()
     {
-        delete(format!("/volumes/{}", text(&one["Name"])))?;
+        // Those without a name had to go with their containers.
+        let name = text(&one["Name"]);
+        ensure!(name.contains("-v"), "anonymous volume {name} is left");
+        delete(format!("/volumes/{name}"))?;
     }
     for one in list("/networks")?.as_array().into_iter().flatten() {
         let name = text(&one["Name"]);

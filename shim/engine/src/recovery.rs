@@ -184,7 +184,7 @@ fn removals(inner: &Arc<Inner>) {
     }
 }
 
-/// Goes on with a removal. What `--rm` began takes the anonymous volumes with it.
+/// Goes on with a removal. What `--rm` began takes the anonymous volumes with it, as what was asked to.
 pub(crate) fn remove(inner: &Arc<Inner>, id: &ContainerId) {
     let volumes = inner
         .container(id)

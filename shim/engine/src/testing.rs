@@ -31,6 +31,7 @@ pub(crate) fn container() -> Container {
         hosts_path: String::new(),
         hostname_path: String::new(),
         resolv_path: String::new(),
+        goes_with_volumes: false,
     }
 }
 

@@ -39,7 +39,7 @@ impl Waiting {
     fn new(first: &Seen, condition: WaitCondition) -> Self {
         let live = first.container.state.is_live();
         // Until its next run has started it waits for a restart, though that is not due any more.
-        let by_policy = is_starting(first) && first.container.restart.count > 0;
+        let by_policy = is_starting(first) && first.container.restart.by_policy;
         let restarting = first.container.restart.due.is_some() || by_policy;
         let number = first.container.run.as_ref().map_or(0, |run| run.number);
         let goes_on = live || is_starting(first);

@@ -407,6 +407,9 @@ pub struct Container {
     /// As above.
     #[serde(default)]
     pub resolv_path: String,
+    /// It is being removed together with its anonymous volumes.
+    #[serde(default)]
+    pub goes_with_volumes: bool,
 }
 
 /// A volume in use.

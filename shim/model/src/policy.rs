@@ -39,8 +39,10 @@ pub struct RestartState {
     pub due: Option<Timestamp>,
     /// Milliseconds of the last back-off; 0 before the first.
     pub backoff: u64,
-    /// A user stopped or killed it and has not started it since.
+    /// A user stopped or killed it, and it was not started since.
     pub stopped_by_user: bool,
+    /// Its last start was the policy's and not a user's.
+    pub by_policy: bool,
 }
 
 /// How a container's health is probed.

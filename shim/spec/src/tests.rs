@@ -31,6 +31,7 @@ fn container(spec: ContainerSpec) -> Container {
         hosts_path: String::new(),
         hostname_path: String::new(),
         resolv_path: String::new(),
+        goes_with_volumes: false,
     }
 }
 

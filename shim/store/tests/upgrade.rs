@@ -162,11 +162,13 @@ fn with_news() -> Container {
         start_interval: 4,
         retries: 5,
     });
+    container.goes_with_volumes = true;
     container.restart = RestartState {
         count: 2,
         due: Some(Timestamp(5)),
         backoff: 200,
         stopped_by_user: true,
+        by_policy: true,
     };
     container
 }

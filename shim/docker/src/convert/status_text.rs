@@ -7,7 +7,7 @@ use gantry_model::state::State;
 
 /// Whether it waits for its next start by policy, or is being started by it.
 pub(crate) fn restarting(container: &Container) -> bool {
-    let being_started = container.restart.count > 0
+    let being_started = container.restart.by_policy
         && container.run.as_ref().is_some_and(|run| {
             run.exit.is_none() && run.started_at == Timestamp(0) && run.error.is_empty()
         });
@@ -138,7 +138,7 @@ mod tests {
         assert!(runs(&container));
         // Its next run is being made.
         container.restart.due = None;
-        container.restart.count = 1;
+        container.restart.by_policy = true;
         let run = container.run.as_mut().unwrap();
         (run.exit, run.started_at) = (None, Timestamp(0));
         assert_eq!(word(&container), "restarting");

@@ -32,5 +32,6 @@ pub(crate) fn container() -> Container {
         hosts_path: String::new(),
         hostname_path: String::new(),
         resolv_path: String::new(),
+        goes_with_volumes: false,
     }
 }

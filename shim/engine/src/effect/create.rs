@@ -256,6 +256,7 @@ fn record(
         hosts_path: own("hosts"),
         hostname_path: own("hostname"),
         resolv_path: own("resolv.conf"),
+        goes_with_volumes: false,
     }
 }
 

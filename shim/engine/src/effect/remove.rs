@@ -51,6 +51,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     record.state = record.state.after(Move::Removing).map_err(|refused| {
         Error::conflict(format!("container {id} cannot be removed: {refused}"))
     })?;
+    record.goes_with_volumes |= how.volumes;
     let intent = inner
         .change()
         .container(record.clone())
@@ -66,12 +67,9 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     release(inner, &call, &record).await?;
     unmake(inner, &call, &record).await?;
     gantry_fault::point("engine.remove.after-unmake")?;
-    let volumes: Vec<String> = record
-        .volumes
-        .iter()
-        .filter(|used| used.anonymous)
-        .map(|used| used.name.clone())
-        .collect();
+    if record.goes_with_volumes {
+        remove_volumes(inner, &record).await;
+    }
     let change = inner.change().container_event("destroy", &record, &[]);
     let mut change = change.with(Item::NoContainer(id.clone()));
     for removal in inner.recorded(&[OperationKind::RemoveContainer], id.as_str()) {
@@ -80,17 +78,21 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     inner.ledger.write(change).await?;
     drop(operation);
     inner.forget_execs(id);
-    if how.volumes {
-        for name in volumes {
-            if let Err(error) = volume::remove(inner, &name).await
-                && !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict)
-            {
-                tracing::warn!(volume = %name, %error, "removing an anonymous volume");
-            }
-        }
-    }
     Inner::collect_soon(inner);
     Ok(())
+}
+
+/// Anonymous volumes go while the container is recorded still: if this daemon is killed, the next one goes on with them.
+async fn remove_volumes(inner: &Arc<Inner>, record: &Container) {
+    let anonymous = record.volumes.iter().filter(|used| used.anonymous);
+    for name in anonymous.map(|used| &used.name) {
+        gantry_fault::pass("engine.remove.before-volume");
+        if let Err(error) = volume::remove(inner, name, Some(&record.id)).await
+            && !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict)
+        {
+            tracing::warn!(volume = %name, %error, "removing an anonymous volume");
+        }
+    }
 }
 
 /// Lets the pod's supervisor free what it holds of a container. One that ends meanwhile holds nothing any more.

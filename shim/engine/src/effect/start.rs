@@ -62,7 +62,14 @@ async fn alone(context: &Context, container: &Container, by: By) -> Result<()> {
     }
     intent = intent.amend(&container.id, move |record| match by {
         By::User => record.restart = RestartState::default(),
-        By::Policy => record.restart.due = None,
+        By::Policy => {
+            record.restart = RestartState {
+                due: None,
+                stopped_by_user: false,
+                by_policy: true,
+                ..record.restart
+            }
+        }
     });
     inner
         .ledger

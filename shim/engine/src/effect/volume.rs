@@ -122,15 +122,20 @@ pub(crate) async fn ensure(
     }
 }
 
-/// Removes a volume nobody uses.
+/// Removes a volume nobody uses, but for a container that is `going` itself.
 ///
 /// # Errors
 /// `NotFound`, `Conflict` with the users' ids.
-pub(crate) async fn remove(inner: &Arc<Inner>, name: &str) -> Result<()> {
+pub(crate) async fn remove(
+    inner: &Arc<Inner>,
+    name: &str,
+    going: Option<&ContainerId>,
+) -> Result<()> {
     let _one_at_a_time = inner.reserve_in_turn(&key(name)).await;
     let volume = inner.ledger.read().volumes.get(name).cloned();
     let volume = volume.ok_or_else(|| Error::not_found(format!("get {name}: no such volume")))?;
-    let users = users(inner, name);
+    let mut users = users(inner, name);
+    users.retain(|user| going.is_none_or(|going| user != going.as_str()));
     if !users.is_empty() {
         let users = users.join(", ");
         return Err(Error::conflict(format!(

@@ -238,7 +238,7 @@ fn ended(
         // A start by policy that was cut off is begun again; a user's was not answered.
         let id = record.id.clone();
         return change.container(record).amend(&id, move |record| {
-            if record.restart.count > 0 {
+            if record.restart.by_policy {
                 record.restart = policy::after(record, policy::Cause::NotStarted, now);
             }
         });

@@ -53,7 +53,7 @@ fn seen(at: At) -> Seen {
         }
         At::Again(number) => {
             run(number, 0, None);
-            container.restart.count = 1;
+            container.restart.by_policy = true;
             State::Exited
         }
         At::Running(number) => {

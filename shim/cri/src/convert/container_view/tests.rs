@@ -38,6 +38,7 @@ pub(crate) fn container(state: State, run: Option<Run>) -> Container {
         hosts_path: String::new(),
         hostname_path: String::new(),
         resolv_path: String::new(),
+        goes_with_volumes: false,
     }
 }
 
