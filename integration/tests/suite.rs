@@ -32,6 +32,7 @@ mod suite {
     pub(crate) mod reboot;
     pub(crate) mod registry;
     pub(crate) mod survive;
+    pub(crate) mod vanishing;
 }
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         suite::docker_life::cases(),
         suite::attach_exec::cases(),
         suite::exec_trees::cases(),
+        suite::vanishing::cases(),
         suite::docker_objects::cases(),
         suite::docker_restart::cases(),
         suite::docker_health::cases(),

@@ -140,8 +140,10 @@ fn always_goes_on_until_it_is_stopped() -> Result<()> {
             "is restarting, wait until the container is running",
         ),
         ("top", "is restarting, wait until the container is running"),
+        ("exec", "is restarting, wait until the container is running"),
     ] {
-        let ran = docker.run(&[verb, "aa"])?;
+        let more: &[&str] = if verb == "exec" { &["true"] } else { &[] };
+        let ran = docker.run(&[&[verb, "aa"], more].concat())?;
         ensure!(ran.code != 0 && ran.err.contains(words), "{verb}: {ran:?}");
     }
     docker.ok(&["stop", "aa"])?;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::containers::named;
 use crate::convert::body::{self, Words};
+use crate::convert::status_text;
 use crate::door::DockerDoor;
 use crate::request::Req;
 use crate::response::{Answer, Failure, json};
@@ -59,21 +60,21 @@ pub(crate) async fn create(door: Arc<DockerDoor>, mut req: Req) -> Answer {
         },
         door_data: body.detach_keys,
     };
+    let conflict = |text| Failure::new(StatusCode::CONFLICT, text);
     let id = door
         .engine
         .create_exec(&container.id, spec)
         .map_err(|error| match (error.kind, container.state) {
-            (ErrorKind::Conflict, State::Paused) => Failure::new(
-                StatusCode::CONFLICT,
-                format!(
-                    "container {} is paused, unpause the container before exec",
-                    container.id
-                ),
-            ),
-            (ErrorKind::Conflict, state) if !state.is_live() => Failure::new(
-                StatusCode::CONFLICT,
-                format!("container {} is not running", container.id),
-            ),
+            (ErrorKind::Conflict, State::Paused) => conflict(format!(
+                "container {} is paused, unpause the container before exec",
+                container.id
+            )),
+            (ErrorKind::Conflict, _) if status_text::restarting(&container) => {
+                conflict(status_text::is_restarting(&container))
+            }
+            (ErrorKind::Conflict, state) if !state.is_live() => {
+                conflict(format!("container {} is not running", container.id))
+            }
             _ => error.into(),
         })?;
     Ok(json(StatusCode::CREATED, &json!({ "Id": id.as_str() })))

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gantry_model::ErrorKind;
 use gantry_model::supervisor::{AttachStreams, WindowSize};
+use gantry_model::{Error, ErrorKind};
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use crate::containers::start::refused;
 use crate::convert::body;
@@ -51,10 +52,15 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
     let terminal = exec.spec.terminal;
     let keys = DetachKeys::parse(&exec.spec.door_data)?;
     let hijack = Hijack::new(&mut req, terminal).detached_by(keys);
-    match door.engine.start_exec(&exec.id, streams, size).await {
-        Ok(attached) => {
-            let answer = hijack.answer();
-            tokio::spawn(async move {
+    let answer = hijack.answer();
+    let (told, begun) = oneshot::channel();
+    // In a task of its own: a client that goes away while its exec starts must not leave a command that waits for input
+    // from nobody.
+    tokio::spawn(async move {
+        match door.engine.start_exec(&exec.id, streams, size).await {
+            Ok(attached) => {
+                // Whoever waits for it or not, what was started is looked after.
+                let _ = told.send(Ok(()));
                 let ended = async { drop(door.engine.wait_exec(&exec.id).await) };
                 let pumped = hijack.pump(Some(attached), streams.stdin, Bytes::new(), ended);
                 if pumped.await {
@@ -62,19 +68,24 @@ pub(crate) async fn start(door: Arc<DockerDoor>, mut req: Req) -> Answer {
                     let id = &exec.container;
                     door.engine.tell_container(id, "exec_detach", &attributes);
                 }
-            });
+            }
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
+                let _ = told.send(Err(error));
+            }
+            // Docker has taken the connection over by then: the text is output, and the code is in the exec's inspect.
+            Err(error) => {
+                let text = format!("{}\r\n", refused(error, STARTING, &program).message);
+                let first = frame::output(terminal, false, text.into_bytes());
+                let _ = told.send(Ok(()));
+                hijack.pump(None, false, first, async {}).await;
+            }
+        }
+    });
+    match begun.await {
+        Ok(begun) => {
+            begun?;
             Ok(answer)
         }
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
-            Err(error.into())
-        }
-        // Docker has taken the connection over by then: the text is output, and the code is in the exec's inspect.
-        Err(error) => {
-            let text = format!("{}\r\n", refused(error, STARTING, &program).message);
-            let answer = hijack.answer();
-            let first = frame::output(terminal, false, text.into_bytes());
-            tokio::spawn(hijack.pump(None, false, first, async {}));
-            Ok(answer)
-        }
+        Err(_) => Err(Error::internal("the start of the exec ended in a panic").into()),
     }
 }

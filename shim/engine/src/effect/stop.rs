@@ -138,7 +138,16 @@ pub(crate) async fn kill(inner: &Arc<Inner>, id: &ContainerId, number: i32) -> R
             .await?;
     }
     let call = inner.call(DRIVER_TIMEOUT);
-    handle.kill(&call, id, number, false).await?;
+    match handle.kill(&call, id, number, false).await {
+        Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown) => {
+            // Its run, and its supervisor with it, may be just ending.
+            let ended = tokio::time::timeout(SUPERVISOR_ENDS, settled(inner, id)).await;
+            return Err(ended.map_or(error, |()| {
+                Error::conflict(format!("container {id} is not running"))
+            }));
+        }
+        other => other?,
+    }
     tell_kill(inner, &container, number).await;
     Ok(())
 }
