@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gantry_model::operation::{Operation, OperationKind};
-use gantry_model::plugin::LateResult;
+use gantry_model::plugin::{LateResult, PluginKind};
 use gantry_model::state::State;
 use gantry_model::{ContainerId, ErrorKind, NetworkId, OperationId, Result};
 
@@ -31,10 +31,15 @@ impl Engine {
         });
     }
 
-    /// A plugin serves again: whatever is stuck is tried again.
-    pub(crate) fn try_again(&self) {
-        let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { go_on(&inner, |_: &str| true, None).await });
+    /// A plugin serves again: a network driver is told what there is, and whatever is stuck is tried again.
+    pub(crate) fn serves_again(&self, kind: PluginKind, name: &str) {
+        let (inner, name) = (Arc::clone(&self.inner), name.to_owned());
+        tokio::spawn(async move {
+            if kind == PluginKind::Network {
+                crate::recovery::agree(&inner, &name).await;
+            }
+            go_on(&inner, |_: &str| true, None).await;
+        });
     }
 }
 

@@ -228,47 +228,49 @@ async fn networks(inner: &Arc<Inner>) {
             tracing::warn!(network = name, %error, "making a predefined network");
         }
     }
-    let (all, endpoints) = {
+    let drivers: std::collections::BTreeSet<String> = {
         let tables = inner.ledger.read();
-        let all: Vec<_> = tables
+        let all = tables.networks.values();
+        all.map(|network| network.spec.driver.clone()).collect()
+    };
+    // Beside each other: one that hangs costs its own deadline and not the sum of all.
+    let each = drivers.iter().map(|name| agree(inner, name));
+    futures_util::future::join_all(each).await;
+}
+
+/// Tells a network driver what the records say; the kernel agrees with them then.
+pub(crate) async fn agree(inner: &Arc<Inner>, name: &str) {
+    let Ok(driver) = inner.drivers.network(name) else {
+        return;
+    };
+    let (mine, endpoints) = {
+        let tables = inner.ledger.read();
+        let mine: Vec<_> = tables
             .networks
             .values()
+            .filter(|network| network.spec.driver == name)
             .map(|network| (**network).clone())
             .collect();
+        let on_mine = |e: &&Arc<gantry_model::network::Endpoint>| {
+            mine.iter().any(|network| network.id == e.network)
+        };
         let endpoints: Vec<_> = tables
             .endpoints
             .values()
+            .filter(on_mine)
             .map(|endpoint| (**endpoint).clone())
             .collect();
-        (all, endpoints)
+        (mine, endpoints)
     };
-    let drivers: std::collections::BTreeSet<&str> = all
-        .iter()
-        .map(|network| network.spec.driver.as_str())
-        .collect();
-    for name in drivers {
-        let Ok(driver) = inner.drivers.network(name) else {
-            continue;
-        };
-        let mine: Vec<_> = all
+    match driver
+        .reconcile(&inner.call(DRIVER_TIMEOUT), &mine, &endpoints)
+        .await
+    {
+        Ok(did) => did
             .iter()
-            .filter(|network| network.spec.driver == name)
-            .cloned()
-            .collect();
-        let on_mine = |e: &&gantry_model::network::Endpoint| {
-            mine.iter().any(|network| network.id == e.network)
-        };
-        let endpoints: Vec<_> = endpoints.iter().filter(on_mine).cloned().collect();
-        match driver
-            .reconcile(&inner.call(DRIVER_TIMEOUT), &mine, &endpoints)
-            .await
-        {
-            Ok(did) => did
-                .iter()
-                .for_each(|line| tracing::info!(driver = name, "{line}")),
-            Err(error) => {
-                tracing::warn!(driver = name, %error, "making the kernel agree with the records")
-            }
+            .for_each(|line| tracing::info!(driver = name, "{line}")),
+        Err(error) => {
+            tracing::warn!(driver = name, %error, "making the kernel agree with the records")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where a driver runs: in this process, or in a runner's.
 
 use gantry_plugin_loader::{Instance, Invocation, Reply};
-use gantry_plugin_runner::Runner;
+use gantry_plugin_runner::{Replaced, Runner};
 
 /// An opened driver. Calls block.
 pub(crate) enum Backend {
@@ -10,10 +10,25 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    pub(crate) fn call(&self, table: &str, function: &str, call: Invocation<'_>) -> Reply {
+    /// Calls; with `only` in the process of that generation and in no other.
+    pub(crate) fn call(
+        &self,
+        table: &str,
+        function: &str,
+        call: Invocation<'_>,
+        only: Option<u64>,
+    ) -> Result<Reply, Replaced> {
         match self {
-            Self::InProcess(instance) => instance.call(table, function, call),
-            Self::Runner(runner) => runner.call(table, function, call),
+            Self::InProcess(instance) => Ok(instance.call(table, function, call)),
+            Self::Runner(runner) => runner.call(table, function, call, only),
+        }
+    }
+
+    /// Which process the next call goes to: another one knows nothing of what was said before.
+    pub(crate) fn generation(&self) -> u64 {
+        match self {
+            Self::InProcess(_) => 0,
+            Self::Runner(runner) => runner.generation(),
         }
     }
 

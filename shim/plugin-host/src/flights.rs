@@ -88,6 +88,14 @@ impl Flights {
         ))
     }
 
+    /// A call past its deadline that changes something, whatever it is.
+    pub(crate) fn any_overdue(&self) -> Option<String> {
+        let state = self.lock();
+        let changes = |one: &&Entry| one.call.late && !one.call.objects.is_empty();
+        let one = state.calls.values().find(changes)?;
+        Some(format!("{}; nothing else is begun before", one.words()))
+    }
+
     /// Whether so many calls are past their deadline that none of the plugin's threads is left, in words.
     pub(crate) fn exhausted(&self, threads: usize) -> Option<String> {
         let state = self.lock();

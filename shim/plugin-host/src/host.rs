@@ -5,8 +5,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gantry_model::driver::{Drivers, NetworkDriver, Snapshotter, VolumeDriver};
 use gantry_model::plugin::{PluginInfo, PluginKind, PluginStatus};
@@ -36,28 +35,33 @@ type Key = (PluginKind, String);
 
 /// All plugins of a daemon.
 pub struct PluginHost {
-    plugins: BTreeMap<Key, Entry>,
+    plugins: BTreeMap<Key, Slot>,
     late: Mutex<Option<mpsc::UnboundedReceiver<LateResult>>>,
-    quarantine: Arc<Quarantine>,
+    shared: Arc<Shared>,
+    /// Held while a plugin is opened again.
+    opening: Mutex<()>,
 }
 
+/// The place of a plugin that was found: what is in it changes when its quarantine is lifted.
+struct Slot(Mutex<Entry>);
+
 /// A plugin that was found.
+#[derive(Clone)]
 struct Entry {
     info: PluginInfo,
     /// None when it was not opened; `info` says why.
     plugin: Option<Arc<Plugin>>,
-    /// Its quarantine was lifted since.
-    lifted: AtomicBool,
 }
 
-impl Entry {
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How it is now.
     fn now(&self) -> PluginInfo {
-        let mut info = self.info.clone();
-        if self.lifted.load(Ordering::Acquire) {
-            info.reason = LIFTED.to_owned();
-        }
-        let Some(plugin) = &self.plugin else {
+        let Entry { mut info, plugin } = self.lock().clone();
+        let Some(plugin) = &plugin else {
             return info;
         };
         info.calls = plugin.pool.running();
@@ -74,10 +78,6 @@ impl Entry {
         info
     }
 }
-
-/// Said of a plugin that is opened next time only: a daemon that runs has put no records right with it.
-const LIFTED: &str =
-    "its quarantine is lifted: it is opened when gantryd starts next; containers go on meanwhile";
 
 /// What every plugin of a host shares.
 struct Shared {
@@ -120,12 +120,14 @@ impl PluginHost {
         let mut plugins = BTreeMap::new();
         for entry in entries {
             tell(&entry.info);
-            plugins.insert((entry.info.kind, entry.info.name.clone()), entry);
+            let key = (entry.info.kind, entry.info.name.clone());
+            plugins.insert(key, Slot(Mutex::new(entry)));
         }
         Ok(Arc::new(Self {
             plugins,
             late: Mutex::new(Some(receiver)),
-            quarantine: Arc::clone(&shared.quarantine),
+            shared,
+            opening: Mutex::default(),
         }))
     }
 
@@ -140,7 +142,8 @@ impl PluginHost {
     fn driver(&self, kind: PluginKind, name: &str) -> Result<Arc<Driver>> {
         let label = format!("{} plugin {name:?}", kind.as_str());
         let entry = self.plugins.get(&(kind, name.to_owned()));
-        let entry = entry.ok_or_else(|| Error::not_found(format!("no {label} is loaded")))?;
+        let slot = entry.ok_or_else(|| Error::not_found(format!("no {label} is loaded")))?;
+        let entry = slot.lock();
         match &entry.plugin {
             Some(plugin) => Ok(Arc::new(Driver(Arc::clone(plugin)))),
             None => {
@@ -150,10 +153,28 @@ impl PluginHost {
                 };
                 Err(Error::unavailable(format!(
                     "{label} {how}: {}",
-                    entry.now().reason
+                    entry.info.reason
                 )))
             }
         }
+    }
+
+    /// Opens what was left out at the start, from the file that is there now. Blocks as long as it takes to open.
+    fn open_again(&self, kind: PluginKind, name: &str, slot: &Slot) -> Result<()> {
+        let label = format!("{}/{name}", kind.as_str());
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.lock().plugin.is_some() {
+            return Ok(());
+        }
+        let found = candidates(&self.shared.config);
+        let opened = open::one(&self.shared, kind, name, found).ok_or_else(|| {
+            Error::not_found(format!(
+                "the file of plugin {label} is there no more; its crashes are forgotten"
+            ))
+        })?;
+        tell(&opened.info);
+        *slot.lock() = opened;
+        Ok(())
     }
 }
 
@@ -171,28 +192,28 @@ impl Drivers for PluginHost {
     }
 
     fn list(&self) -> Vec<PluginInfo> {
-        self.plugins.values().map(Entry::now).collect()
+        self.plugins.values().map(Slot::now).collect()
     }
 
     fn release(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
         let label = format!("{}/{name}", kind.as_str());
-        let entry = self.plugins.get(&(kind, name.to_owned()));
-        let entry = entry.ok_or_else(|| Error::not_found(format!("there is no plugin {label}")))?;
-        let now = entry.now();
-        if now.status != PluginStatus::Quarantined {
+        let slot = self.plugins.get(&(kind, name.to_owned()));
+        let slot = slot.ok_or_else(|| Error::not_found(format!("there is no plugin {label}")))?;
+        if slot.now().status != PluginStatus::Quarantined {
             return Err(Error::failed_precondition(format!(
                 "plugin {label} is not in quarantine"
             )));
         }
-        self.quarantine.forget(&label).map_err(|error| {
+        self.shared.quarantine.forget(&label).map_err(|error| {
             Error::internal(format!("forget the crashes of plugin {label}: {error}"))
         })?;
-        match &entry.plugin {
-            Some(plugin) => plugin.backend.readmit(),
-            None => entry.lifted.store(true, Ordering::Release),
-        }
         tracing::info!(plugin = label, "its quarantine was lifted");
-        Ok(entry.now())
+        let opened = slot.lock().plugin.clone();
+        match opened {
+            Some(plugin) => plugin.backend.readmit(),
+            None => self.open_again(kind, name, slot)?,
+        }
+        Ok(slot.now())
     }
 }
 

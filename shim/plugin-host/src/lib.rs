@@ -18,6 +18,7 @@ mod plugin;
 mod pool;
 mod quarantine;
 mod services;
+mod told;
 
 pub use config::HostConfig;
 pub use gantry_model::plugin::LateResult;

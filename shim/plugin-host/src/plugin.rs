@@ -1,7 +1,9 @@
 //! One opened plugin and the way of a call to it.
 
+mod told;
+
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +18,15 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::AsFd;
 use tokio::sync::{mpsc, oneshot};
 
+use gantry_plugin_runner::Replaced;
+
 use crate::backend::Backend;
 use crate::convert::error_of;
 use crate::flights::{Flights, Ticket};
 use crate::locks::{Held, Locks};
 use crate::pool::Pool;
 use crate::quarantine::{Quarantine, mark};
+use crate::told::{Change, Pass, Told};
 use gantry_model::plugin::LateResult;
 
 /// One opened plugin.
@@ -40,11 +45,29 @@ pub(crate) struct Plugin {
     pub(crate) late: mpsc::UnboundedSender<LateResult>,
     /// In which call it panicked, once it did.
     pub(crate) poisoned: OnceLock<String>,
+    /// What it was told of networks.
+    pub(crate) told: Told,
 }
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
 const ABANDONED: u8 = 2;
+
+/// One call to be made.
+struct Order {
+    table: &'static str,
+    function: &'static str,
+    /// Those it changes.
+    objects: Vec<String>,
+    json: Vec<u8>,
+    fds: Vec<Descriptor>,
+    /// What it changes of what the driver was told.
+    change: Option<Change>,
+    /// Held until it has returned.
+    pass: Option<Pass>,
+    /// The process it is for, if that matters.
+    only: Option<u64>,
+}
 
 /// One call on its way: shared by the caller, who may go, and the thread.
 struct Flight {
@@ -56,8 +79,12 @@ struct Flight {
     deadline_ms: u64,
     json: Vec<u8>,
     fds: Vec<Descriptor>,
+    change: Option<Change>,
+    only: Option<u64>,
     cancel: EventFd,
     state: AtomicU8,
+    /// It was not made: the process it was for is there no more.
+    replaced: AtomicBool,
     /// Kept until the call has returned, or is called off before it began.
     lease: Mutex<Option<Lease>>,
 }
@@ -65,7 +92,34 @@ struct Flight {
 /// What a call holds. The place in the list goes first: who gets the lock must not find this call in its way.
 struct Lease {
     ticket: Ticket,
+    _pass: Option<Pass>,
     _held: Held,
+}
+
+/// What became of an order.
+enum Sent {
+    Reply(Reply),
+    /// Nothing: the process it was for is there no more.
+    Replaced,
+}
+
+impl Order {
+    fn of<R: schema::Request>(
+        request: &R,
+        objects: &[&str],
+        fds: Vec<Descriptor>,
+    ) -> serde_json::Result<Self> {
+        Ok(Self {
+            table: R::TABLE,
+            function: R::FUNCTION,
+            objects: objects.iter().map(ToString::to_string).collect(),
+            json: encode(request)?,
+            fds,
+            change: None,
+            pass: None,
+            only: None,
+        })
+    }
 }
 
 impl Plugin {
@@ -89,47 +143,83 @@ impl Plugin {
         request: &R,
         fds: Vec<Descriptor>,
     ) -> Result<R::Answer> {
+        let order = self.order(request, objects, fds)?;
+        let timeout = call.timeout.min(self.deadline);
+        let sent = self.send(call, order, timeout).await?;
+        self.read::<R>(sent, objects)
+    }
+
+    fn order<R: schema::Request>(
+        &self,
+        request: &R,
+        objects: &[&str],
+        fds: Vec<Descriptor>,
+    ) -> Result<Order> {
+        Order::of(request, objects, fds).map_err(|error| {
+            let doing = self.doing(R::FUNCTION, objects);
+            Error::internal(format!("{doing}: {error}"))
+        })
+    }
+
+    fn read<R: schema::Request>(&self, sent: Sent, objects: &[&str]) -> Result<R::Answer> {
         let doing = || self.doing(R::FUNCTION, objects);
+        match sent {
+            Sent::Reply(reply) if reply.outcome == Outcome::Done => read_answer(&reply.json)
+                .map_err(|error| {
+                    Error::unknown(format!(
+                        "{}: done, but the answer cannot be read: {error}",
+                        doing()
+                    ))
+                }),
+            Sent::Reply(reply) => Err(error_of(&reply).context(doing())),
+            Sent::Replaced => Err(Error::unavailable(format!(
+                "{}: the plugin's process was replaced; nothing was done",
+                doing()
+            ))),
+        }
+    }
+
+    /// Waits for the objects, hands the call to a thread and waits for its answer.
+    async fn send(self: &Arc<Self>, call: &Call, order: Order, timeout: Duration) -> Result<Sent> {
+        let objects: Vec<&str> = order.objects.iter().map(String::as_str).collect();
+        let doing = || self.doing(order.function, &objects);
         self.refuse_poisoned()?;
         call.cancel.check()?;
         let began = tokio::time::Instant::now();
-        let timeout = call.timeout.min(self.deadline);
+        let overdue = || self.flights.overdue(&objects);
         let held = self
-            .lock(call, objects, timeout)
+            .wait(call, timeout, overdue, self.locks.lock(&objects))
             .await
             .map_err(|error| error.context(doing()))?;
-        let json =
-            encode(request).map_err(|error| Error::internal(format!("{}: {error}", doing())))?;
         let left = timeout.saturating_sub(began.elapsed());
         let ticket = self
             .flights
-            .add(R::FUNCTION, objects, &call.operation, left);
+            .add(order.function, &objects, &call.operation, left);
         let flight = Arc::new(Flight {
             plugin: Arc::clone(self),
             call: call.clone(),
-            table: R::TABLE,
-            function: R::FUNCTION,
-            objects: objects.iter().map(ToString::to_string).collect(),
             deadline_ms: monotonic_ms() + u64::try_from(left.as_millis()).unwrap_or(u64::MAX / 2),
-            json,
-            fds,
             cancel: cancel_descriptor()
                 .map_err(|error| Error::exhausted(format!("{}: {error}", doing())))?,
             state: AtomicU8::new(QUEUED),
+            replaced: AtomicBool::new(false),
             lease: Mutex::new(Some(Lease {
                 ticket,
+                _pass: order.pass,
                 _held: held,
             })),
+            table: order.table,
+            function: order.function,
+            objects: order.objects.clone(),
+            json: order.json,
+            fds: order.fds,
+            change: order.change,
+            only: order.only,
         });
         let reply = self.fly(&flight, left).await?;
-        match reply.outcome {
-            Outcome::Done => read_answer(&reply.json).map_err(|error| {
-                Error::unknown(format!(
-                    "{}: done, but the answer cannot be read: {error}",
-                    doing()
-                ))
-            }),
-            _ => Err(error_of(&reply).context(doing())),
+        match flight.replaced.load(Ordering::Acquire) {
+            true => Ok(Sent::Replaced),
+            false => Ok(Sent::Reply(reply)),
         }
     }
 
@@ -157,18 +247,23 @@ impl Plugin {
     }
 
     /// Waits for calls that are on their way; one past its deadline is not waited for, but named.
-    async fn lock(&self, call: &Call, objects: &[&str], timeout: Duration) -> Result<Held> {
-        let lock = self.locks.lock(objects);
+    async fn wait<T>(
+        &self,
+        call: &Call,
+        timeout: Duration,
+        overdue: impl Fn() -> Option<String>,
+        what: impl Future<Output = T>,
+    ) -> Result<T> {
         let deadline = tokio::time::sleep(timeout);
-        tokio::pin!(lock, deadline);
+        tokio::pin!(what, deadline);
         loop {
             let late = self.flights.next_late();
-            if let Some(words) = self.flights.overdue(objects) {
+            if let Some(words) = overdue() {
                 return Err(Error::unavailable(words));
             }
             tokio::select! {
                 biased;
-                held = &mut lock => return Ok(held),
+                held = &mut what => return Ok(held),
                 () = call.cancel.cancelled() => {
                     return Err(Error::cancelled("cancelled while an earlier call on it runs"));
                 }
@@ -267,6 +362,15 @@ impl Flight {
         )
     }
 
+    /// Whose affairs may go on once it has returned.
+    fn concerned(&self) -> Vec<String> {
+        let mut all = self.objects.clone();
+        if matches!(self.change, Some(Change::Reconcile(_))) {
+            all.extend(self.plugin.told.ids());
+        }
+        all
+    }
+
     fn say_cancel(&self) {
         if let Err(error) = self.cancel.write(1) {
             tracing::warn!(plugin = self.plugin.label(), %error, "cannot tell the plugin to stop");
@@ -298,8 +402,21 @@ impl Flight {
             json: &self.json,
             fds: self.fds.clone(),
         };
-        let reply = plugin.backend.call(self.table, self.function, call);
+        if let Some(change) = &self.change {
+            plugin.told.begins(change);
+        }
+        let reply = plugin
+            .backend
+            .call(self.table, self.function, call, self.only);
+        let reply = reply.unwrap_or_else(|Replaced| {
+            self.replaced.store(true, Ordering::Release);
+            let why = "the plugin's process was replaced";
+            Reply::refused(Outcome::NotDone, ErrorCode::Unavailable, why)
+        });
         drop(entered);
+        if let Some(change) = &self.change {
+            plugin.told.ends(change, &reply);
+        }
         gantry_fault::pass("plugin-host.call.after-return");
         if reply.outcome != Outcome::Done
             && reply.code == ErrorCode::Poisoned
@@ -331,7 +448,7 @@ impl Flight {
             kind: self.plugin.kind,
             plugin: self.plugin.name.clone(),
             function,
-            objects: self.objects.clone(),
+            objects: self.concerned(),
             operation: self.call.operation.clone(),
             outcome,
             message: reply.message.clone(),

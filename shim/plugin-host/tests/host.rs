@@ -449,18 +449,87 @@ fn a_plugin_that_crashes_the_daemon_again_starts_in_quarantine() {
         assert!(error.message.contains("2 times"), "{error}");
         assert!(host.volume("panics").is_ok(), "the others are open");
         assert!(info.quarantined_since.0 > 0);
-        // Lifted by hand; it is opened next time.
+        // Lifted by hand: it is opened at once, from the file that is there now.
         let error = host.release(PluginKind::Volume, "panics").unwrap_err();
         assert_eq!(error.kind, ErrorKind::FailedPrecondition);
-        let info = host.release(PluginKind::Volume, "fixture").unwrap();
-        assert!(info.reason.contains("is lifted"), "{}", info.reason);
-        if variants != &["CRASH_INIT"] {
-            assert!(place.load().volume("fixture").is_ok());
+        if variants == &["CRASH_INIT"] {
+            compile::fixture(&place.plugins(), "fixture.so", &[]);
         }
+        let info = host.release(PluginKind::Volume, "fixture").unwrap();
+        assert_eq!(
+            (info.status, info.reason.as_str()),
+            (PluginStatus::Active, "")
+        );
+        assert!(host.volume("fixture").is_ok());
+        let error = host.release(PluginKind::Volume, "fixture").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::FailedPrecondition, "once");
         // A repaired library is another one.
-        compile::fixture(&place.plugins(), "fixture.so", &[]);
+        compile::fixture(&place.plugins(), "fixture.so", &["OLD_MINOR"]);
         assert!(place.load().volume("fixture").is_ok());
     }
+}
+
+#[test]
+fn a_released_plugin_whose_file_is_gone_says_so() {
+    let place = Place::with(&["CRASH_INIT"]);
+    let config = || in_runner(&place);
+    for _ in 0..2 {
+        let host = PluginHost::load(config()).unwrap();
+        assert!(host.volume("fixture").is_err());
+    }
+    let host = PluginHost::load(config()).unwrap();
+    assert_eq!(host.list()[0].status, PluginStatus::Quarantined);
+    std::fs::remove_file(place.plugins().join("fixture.so")).unwrap();
+    let error = host.release(PluginKind::Volume, "fixture").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+    assert!(error.message.contains("is there no more"), "{error}");
+}
+
+/// A crash while it is opened counts as any other, and the one too many is said at once.
+#[test]
+fn a_runner_that_crashes_when_it_is_opened_is_put_away_and_tried_again_when_released() {
+    let place = Place::with(&["CRASH_INIT"]);
+    let host = PluginHost::load(in_runner(&place)).unwrap();
+    let info = host.list().remove(0);
+    assert_eq!(info.status, PluginStatus::Failed, "{info:?}");
+    assert!(info.reason.contains("SIGSEGV"), "{}", info.reason);
+    let host = PluginHost::load(in_runner(&place)).unwrap();
+    let info = host.list().remove(0);
+    assert_eq!(info.status, PluginStatus::Quarantined, "{info:?}");
+    assert!(
+        info.reason.starts_with("crashed 2 times") && info.quarantined_since.0 > 0,
+        "{info:?}"
+    );
+    // It crashes again, once: a clean record.
+    let info = host.release(PluginKind::Volume, "fixture").unwrap();
+    assert_eq!(info.status, PluginStatus::Failed, "{info:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_killed_between_calls_costs_no_call() {
+    let place = Place::with(&[]);
+    let host = PluginHost::load(in_runner(&place)).unwrap();
+    let driver = fixture(&host);
+    for _ in 0..3 {
+        driver.create(&call(LONG), &volume("v")).await.unwrap();
+        let copy = host.list()[0].loaded_from.clone();
+        let mut ended = 0;
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let pid = entry.file_name().to_string_lossy().parse::<i32>();
+            let maps = std::fs::read_to_string(entry.path().join("maps"));
+            if let (Ok(pid), Ok(maps)) = (pid, maps)
+                && maps.contains(&copy)
+                && pid != std::process::id().cast_signed()
+            {
+                let pid = nix::unistd::Pid::from_raw(pid);
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+                ended += 1;
+            }
+        }
+        assert_eq!(ended, 1);
+    }
+    assert!(driver.list(&call(LONG)).await.unwrap().is_empty());
+    assert_eq!(host.list()[0].status, PluginStatus::Active);
 }
 
 fn in_runner(place: &Place) -> HostConfig {

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,13 +46,36 @@ pub struct Runner {
     config: Arc<RunnerConfig>,
     opened: Opened,
     state: Mutex<State>,
+    /// Why no process is started any more. Apart, since `state` is held while a process starts.
+    refused: Mutex<Option<String>>,
+    /// Which process the next call goes to.
+    next: AtomicU64,
 }
 
 struct State {
     /// None after it died: the next call starts another one.
     process: Option<Process>,
-    refused: Option<String>,
+    /// Number of the last process that was started.
     generation: u64,
+}
+
+/// The call was meant for a process that is there no more; nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced;
+
+/// Why a runner is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// In words.
+    pub why: String,
+    /// It crashed once too often: it must not be started again.
+    pub quarantined: bool,
+}
+
+/// Why a call has no connection.
+enum NoConnection {
+    Replaced,
+    Because(String),
 }
 
 struct Process {
@@ -84,20 +108,27 @@ impl Runner {
     /// Starts the process and opens the driver.
     ///
     /// # Errors
-    /// A text that says why the plugin is not open.
-    pub fn start(config: RunnerConfig) -> Result<Self, String> {
+    /// Why the plugin is not open.
+    pub fn start(config: RunnerConfig) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let (process, opened) = spawn(&config, 0)?;
         let state = State {
             process: Some(process),
-            refused: None,
             generation: 0,
         };
         Ok(Self {
             config,
             opened,
             state: Mutex::new(state),
+            refused: Mutex::default(),
+            next: AtomicU64::new(0),
         })
+    }
+
+    /// Number of the process that the next call goes to, whether it is started already or not. Another number is a
+    /// process that knows nothing of what was said before. Does not block.
+    pub fn generation(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
     }
 
     /// The plugin's own version.
@@ -112,55 +143,70 @@ impl Runner {
 
     /// Why no process is started any more, if so.
     pub fn refused(&self) -> Option<String> {
-        self.lock().refused.clone()
+        self.refusal().clone()
     }
 
     /// Lets a process be started again; the next call does.
     pub fn readmit(&self) {
-        self.lock().refused = None;
+        *self.refusal() = None;
     }
 
     /// As [`gantry_plugin_loader::Instance::call`]. Returns at the latest `grace` after the deadline: the process is
-    /// killed then, so that nothing of the call goes on.
-    pub fn call(&self, table: &str, function: &str, call: Invocation<'_>) -> Reply {
+    /// killed then, so that nothing of the call goes on. With `only` the call is made in the process of that number.
+    ///
+    /// # Errors
+    /// [`Replaced`] when that process has ended.
+    pub fn call(
+        &self,
+        table: &str,
+        function: &str,
+        call: Invocation<'_>,
+        only: Option<u64>,
+    ) -> Result<Reply, Replaced> {
         let unavailable =
             |why: String| Reply::refused(Outcome::NotDone, ErrorCode::Unavailable, why);
-        let (socket, generation) = match self.connect() {
-            Ok(connected) => connected,
-            Err(why) => return unavailable(why),
-        };
         let what = format!("{function} {}", call.operation);
-        match exchange(&socket, table, function, &call, self.config.grace) {
-            // The driver's state is in doubt: it is made anew, and the panic counts as a crash.
-            Ok(reply) if reply.code == ErrorCode::Poisoned && reply.outcome != Outcome::Done => {
-                self.bury(generation, &what, Blame::Plugin);
-                reply
-            }
-            Ok(reply) => {
-                let mut state = self.lock();
-                if let Some(process) = state
-                    .process
-                    .as_mut()
-                    .filter(|process| process.generation == generation)
+        let mut again = true;
+        loop {
+            let (socket, generation) = match self.connect(only) {
+                Ok(connected) => connected,
+                Err(NoConnection::Replaced) => return Err(Replaced),
+                Err(NoConnection::Because(why)) => return Ok(unavailable(why)),
+            };
+            let broken = match exchange(&socket, table, function, &call, self.config.grace) {
+                // The driver's state is in doubt: it is made anew, and the panic counts as a crash.
+                Ok(reply)
+                    if reply.code == ErrorCode::Poisoned && reply.outcome != Outcome::Done =>
                 {
-                    process.idle.push(socket);
+                    self.bury(generation, &what, Blame::Plugin);
+                    return Ok(reply);
                 }
-                reply
-            }
-            Err(Broken::NotSent(error)) => {
-                self.bury(generation, &what, Blame::AsItEnded);
-                unavailable(format!("send the call to the plugin's process: {error}"))
-            }
-            Err(broken) => {
-                let why = match broken {
-                    Broken::Late => {
-                        "the plugin did not return by its deadline; its process was killed"
-                    }
-                    _ => "the plugin's process died in the call",
-                };
-                self.bury(generation, &what, Blame::AsItEnded);
-                Reply::refused(Outcome::Unknown, ErrorCode::Unavailable, why)
-            }
+                Ok(reply) => {
+                    self.keep(socket, generation);
+                    return Ok(reply);
+                }
+                Err(broken) => broken,
+            };
+            self.bury(generation, &what, Blame::AsItEnded);
+            let why = match broken {
+                // It ended before: nothing happened, and another one may be better off.
+                Broken::NotSent(_) if again => {
+                    again = false;
+                    continue;
+                }
+                Broken::NotSent(error) => {
+                    return Ok(unavailable(format!(
+                        "send the call to the plugin's process: {error}"
+                    )));
+                }
+                Broken::Late => "the plugin did not return by its deadline; its process was killed",
+                Broken::Ended => "the plugin's process died in the call",
+            };
+            return Ok(Reply::refused(
+                Outcome::Unknown,
+                ErrorCode::Unavailable,
+                why,
+            ));
         }
     }
 
@@ -168,20 +214,50 @@ impl Runner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection of the running process; starts a process if the last one died.
-    fn connect(&self) -> Result<(UnixStream, u64), String> {
+    fn refusal(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a connection for the next call.
+    fn keep(&self, socket: UnixStream, generation: u64) {
         let mut state = self.lock();
-        if let Some(why) = &state.refused {
-            return Err(format!("the plugin is in quarantine: {why}"));
+        let same = |process: &&mut Process| process.generation == generation;
+        if let Some(process) = state.process.as_mut().filter(same) {
+            process.idle.push(socket);
+        }
+    }
+
+    /// A connection of the running process; starts a process if the last one died.
+    fn connect(&self, only: Option<u64>) -> Result<(UnixStream, u64), NoConnection> {
+        let mut state = self.lock();
+        let ended = state.process.as_mut().map(|one| one.child.try_wait());
+        if let Some(Ok(Some(_))) = ended {
+            self.end(&mut state, "nothing -", Blame::AsItEnded);
+        }
+        if let Some(why) = self.refused() {
+            let why = format!("the plugin is in quarantine: {why}");
+            return Err(NoConnection::Because(why));
+        }
+        if only.is_some_and(|only| only != self.generation()) {
+            return Err(NoConnection::Replaced);
         }
         if state.process.is_none() {
             state.generation += 1;
-            state.process = Some(spawn(&self.config, state.generation)?.0);
+            let started = spawn(&self.config, state.generation);
+            if started.is_err() {
+                self.next.store(state.generation + 1, Ordering::Release);
+            }
+            let (process, _) = started.map_err(|error| {
+                if error.quarantined {
+                    *self.refusal() = Some(error.why.clone());
+                }
+                NoConnection::Because(error.to_string())
+            })?;
+            state.process = Some(process);
         }
-        let process = state
-            .process
-            .as_mut()
-            .ok_or("the plugin's process is gone")?;
+        let Some(process) = state.process.as_mut() else {
+            return Err(NoConnection::Because("the plugin's process is gone".into()));
+        };
         let generation = process.generation;
         if let Some(socket) = process.idle.pop() {
             return Ok((socket, generation));
@@ -191,30 +267,54 @@ impl Runner {
             wire::send(&process.control, &Control::Connect, &[], &[theirs.as_fd()])?;
             io::Result::Ok(ours)
         };
-        let socket = connect().map_err(|error| format!("connect to the plugin's process: {error}"));
-        if socket.is_err() {
-            drop(state);
-            self.bury(generation, "connect -", Blame::AsItEnded);
-        }
-        Ok((socket?, generation))
+        connect()
+            .map(|socket| (socket, generation))
+            .map_err(|error| {
+                self.end(&mut state, "connect -", Blame::AsItEnded);
+                NoConnection::Because(format!("connect to the plugin's process: {error}"))
+            })
     }
 
     /// Ends the process of a generation, once, and asks whether there may be another one.
     fn bury(&self, generation: u64, what: &str, blame: Blame) {
         let mut state = self.lock();
-        if state
-            .process
-            .as_ref()
-            .is_none_or(|process| process.generation != generation)
-        {
-            return;
+        let there = state.process.as_ref();
+        if there.is_some_and(|process| process.generation == generation) {
+            self.end(&mut state, what, blame);
         }
+    }
+
+    fn end(&self, state: &mut State, what: &str, blame: Blame) {
         let Some(process) = state.process.take() else {
             return;
         };
+        self.next.store(state.generation + 1, Ordering::Release);
         let ended = process.end();
-        if blame == Blame::Plugin || ended.is_some_and(|status| by_itself(&status)) {
-            state.refused = (self.config.crashed)(what);
+        if (blame == Blame::Plugin || ended.is_some_and(|status| by_itself(&status)))
+            && let Some(why) = (self.config.crashed)(what)
+        {
+            *self.refusal() = Some(why);
+        }
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { why, quarantined } = self;
+        match quarantined {
+            true => write!(f, "the plugin is in quarantine: {why}"),
+            false => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<String> for StartError {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            quarantined: false,
         }
     }
 }
@@ -244,7 +344,7 @@ fn by_itself(status: &ExitStatus) -> bool {
         .is_none_or(|signal| signal != Signal::SIGKILL as i32 && signal != Signal::SIGTERM as i32)
 }
 
-fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened), String> {
+fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened), StartError> {
     let program = config.program.display();
     let (control, theirs) =
         UnixStream::pair().map_err(|error| format!("make a socket for {program}: {error}"))?;
@@ -272,16 +372,23 @@ fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened
         Ok(opened) if opened.error.is_empty() => Ok((process, opened)),
         Ok(opened) => {
             process.end();
-            Err(opened.error)
+            Err(opened.error.into())
         }
         Err(error) => {
             let crashed = process.end().filter(by_itself);
             if crashed.is_some()
                 && let Some(why) = (config.crashed)("open -")
             {
-                return Err(format!("the plugin is in quarantine: {why}"));
+                return Err(StartError {
+                    why,
+                    quarantined: true,
+                });
             }
-            Err(format!("open the plugin in a process of its own: {error}"))
+            let how = match crashed {
+                Some(status) => format!("its process ended with {status}"),
+                None => error.to_string(),
+            };
+            Err(format!("open the plugin in a process of its own: {how}").into())
         }
     }
 }

@@ -12,6 +12,6 @@ mod secret;
 mod serve;
 mod wire;
 
-pub use client::{Runner, RunnerConfig};
+pub use client::{Replaced, Runner, RunnerConfig, StartError};
 pub use secret::secret;
 pub use serve::serve;

@@ -65,13 +65,13 @@ impl Engine {
         self.inner.drivers.list()
     }
 
-    /// Lifts a plugin's quarantine; what was stuck is tried again if it serves at once.
+    /// Lifts a plugin's quarantine; what was stuck is tried again. Blocks while the plugin is opened.
     ///
     /// # Errors
     /// `NotFound`, `FailedPrecondition` when it is not in quarantine.
     pub fn release_plugin(&self, kind: PluginKind, name: &str) -> Result<PluginInfo> {
         let info = self.inner.drivers.release(kind, name)?;
-        self.try_again();
+        self.serves_again(kind, name);
         Ok(info)
     }
 

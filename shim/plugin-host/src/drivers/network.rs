@@ -13,14 +13,16 @@ use gantry_plugin_loader::Descriptor;
 
 use super::Driver;
 use crate::convert;
+use crate::told::Change;
 
 #[async_trait]
 impl NetworkDriver for Driver {
     async fn create(&self, call: &Call, network: &Network) -> Result<NetworkMade> {
         let request = convert::create_network(network);
+        let change = Change::Create(Box::new(request.clone()));
         let answer = self
             .0
-            .call(call, &[network.id.as_str()], &request, Vec::new())
+            .change(call, &[network.id.as_str()], &request, Vec::new(), change)
             .await?;
         Ok(NetworkMade {
             pools: convert::pools(answer.ipam),
@@ -32,8 +34,10 @@ impl NetworkDriver for Driver {
         let request = payload::DeleteRequest {
             network: convert::network_ref(network)?,
         };
+        let id = network.id.as_str();
+        let change = Change::Delete(id.to_owned());
         self.0
-            .call(call, &[network.id.as_str()], &request, Vec::new())
+            .change(call, &[id], &request, Vec::new(), change)
             .await
             .map(|_| ())
     }
@@ -47,10 +51,14 @@ impl NetworkDriver for Driver {
     ) -> Result<Joined> {
         let request = convert::join(network, endpoint, netns.is_some())?;
         let fds = netns.into_iter().map(Descriptor::Lent).collect();
-        let answer = self
-            .0
-            .call(call, &[endpoint.id.as_str()], &request, fds)
-            .await?;
+        let id = endpoint.id.as_str();
+        let change = Change::Join(Box::new(payload::KnownEndpoint {
+            network: network.id.as_str().to_owned(),
+            endpoint: id.to_owned(),
+            sandbox: endpoint.sandbox.as_str().to_owned(),
+            state: None,
+        }));
+        let answer = self.0.change(call, &[id], &request, fds, change).await?;
         Ok(Joined {
             interfaces: answer
                 .interfaces
@@ -74,8 +82,10 @@ impl NetworkDriver for Driver {
             state: convert::handed_back_if_any(&endpoint.state)?,
             netns: None,
         };
+        let id = endpoint.id.as_str();
+        let change = Change::Leave(id.to_owned());
         self.0
-            .call(call, &[endpoint.id.as_str()], &request, Vec::new())
+            .change(call, &[id], &request, Vec::new(), change)
             .await
             .map(|_| ())
     }
@@ -105,10 +115,7 @@ impl NetworkDriver for Driver {
             networks: networks.iter().map(network).collect::<Result<_>>()?,
             endpoints: endpoints.iter().map(endpoint).collect::<Result<_>>()?,
         };
-        let answer = self
-            .0
-            .call(call, &["/reconcile"], &request, Vec::new())
-            .await?;
+        let answer = self.0.believe(call, request).await?;
         let lost = answer
             .lost
             .into_iter()

@@ -1,16 +1,16 @@
 //! Opens what was found: each plugin on a thread of its own, so that one that hangs costs only itself.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use gantry_abi::schema::{InitRequest, InstanceInfo};
+use gantry_model::Timestamp;
 use gantry_model::plugin::{PluginInfo, PluginKind, PluginStatus};
 use gantry_plugin_loader::{
     Candidate, Copied, Found, Identity, Invocation, Library, Reply, monotonic_ms,
 };
-use gantry_plugin_runner::{Runner, RunnerConfig};
+use gantry_plugin_runner::{Runner, RunnerConfig, StartError};
 
 use super::{Entry, Shared, make_folder};
 use crate::backend::Backend;
@@ -20,6 +20,7 @@ use crate::plugin::Plugin;
 use crate::pool::Pool;
 use crate::quarantine::mark;
 use crate::services::{self, Services};
+use crate::told::Told;
 
 /// Opens all candidates. Of two with the same kind and name the first is taken.
 pub(super) fn all(shared: &Arc<Shared>, candidates: Vec<Candidate>) -> Vec<Entry> {
@@ -40,20 +41,14 @@ pub(super) fn all(shared: &Arc<Shared>, candidates: Vec<Candidate>) -> Vec<Entry
         }
         match candidate.found {
             Err(error) => entries.push(failed(info, PluginStatus::Failed, error.to_string())),
-            Ok(found) => waiting.push(start(shared, kind, info, found)),
+            Ok(found) => waiting.push(start(shared, kind, info, found, Told::default())),
         }
     }
     let until = Instant::now() + shared.config.open_timeout;
     for (info, opened) in waiting {
         let left = until.saturating_duration_since(Instant::now());
-        entries.push(opened.recv_timeout(left).unwrap_or_else(|_| {
-            let seconds = shared.config.open_timeout.as_secs();
-            failed(
-                info,
-                PluginStatus::Failed,
-                format!("it did not open within {seconds} s"),
-            )
-        }));
+        let entry = opened.recv_timeout(left);
+        entries.push(entry.unwrap_or_else(|_| too_slow(shared, info)));
     }
     entries
 }
@@ -95,11 +90,34 @@ fn kind_of(identity: &Identity) -> Option<PluginKind> {
 
 fn failed(mut info: PluginInfo, status: PluginStatus, reason: impl Into<String>) -> Entry {
     (info.status, info.reason) = (status, reason.into());
-    Entry {
-        info,
-        plugin: None,
-        lifted: AtomicBool::new(false),
-    }
+    Entry { info, plugin: None }
+}
+
+/// Opens one of them, while the daemon runs: none when it is not among them.
+pub(super) fn one(
+    shared: &Arc<Shared>,
+    kind: PluginKind,
+    name: &str,
+    candidates: Vec<Candidate>,
+) -> Option<Entry> {
+    let mut known = candidates.into_iter().filter_map(|candidate| {
+        let (of, info) = describe(&candidate)?;
+        (of == kind && info.name == name).then_some((info, candidate.found))
+    });
+    let (info, found) = known.next()?;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return Some(failed(info, PluginStatus::Failed, error.to_string())),
+    };
+    let (info, opened) = start(shared, kind, info, found, Told::required());
+    let entry = opened.recv_timeout(shared.config.open_timeout);
+    Some(entry.unwrap_or_else(|_| too_slow(shared, info)))
+}
+
+fn too_slow(shared: &Shared, info: PluginInfo) -> Entry {
+    let seconds = shared.config.open_timeout.as_secs();
+    let why = format!("it did not open within {seconds} s");
+    failed(info, PluginStatus::Failed, why)
 }
 
 fn start(
@@ -107,19 +125,26 @@ fn start(
     kind: PluginKind,
     info: PluginInfo,
     found: Found,
+    told: Told,
 ) -> (PluginInfo, mpsc::Receiver<Entry>) {
     let (done, opened) = mpsc::channel();
     let (shared, early) = (Arc::clone(shared), info.clone());
     let thread = std::thread::Builder::new().name(format!("open-{}", info.name));
     // Nobody listens any more when it took too long; what it opened then stays unused.
-    let spawned = thread.spawn(move || drop(done.send(open(&shared, kind, early, found))));
+    let spawned = thread.spawn(move || drop(done.send(open(&shared, kind, early, found, told))));
     if let Err(error) = spawned {
         tracing::error!(%error, name = info.name, "cannot start a thread to open a plugin");
     }
     (info, opened)
 }
 
-fn open(shared: &Shared, kind: PluginKind, mut info: PluginInfo, found: Found) -> Entry {
+fn open(
+    shared: &Shared,
+    kind: PluginKind,
+    mut info: PluginInfo,
+    found: Found,
+    told: Told,
+) -> Entry {
     let label = format!("{}/{}", kind.as_str(), info.name);
     let copied = match found.copy(&shared.store) {
         Ok(copied) => copied,
@@ -137,7 +162,12 @@ fn open(shared: &Shared, kind: PluginKind, mut info: PluginInfo, found: Found) -
     drop(entered);
     let backend = match backend {
         Ok(backend) => backend,
-        Err(why) => return failed(info, PluginStatus::Failed, why),
+        Err(error) if error.quarantined => {
+            let verdict = shared.quarantine.verdict(&label, &sha256);
+            info.quarantined_since = verdict.map_or(Timestamp::default(), |one| one.since);
+            return failed(info, PluginStatus::Quarantined, error.why);
+        }
+        Err(error) => return failed(info, PluginStatus::Failed, error.why),
     };
     info.isolation = backend.isolation().to_owned();
     let plugin = Plugin {
@@ -153,11 +183,11 @@ fn open(shared: &Shared, kind: PluginKind, mut info: PluginInfo, found: Found) -
         quarantine: Arc::clone(&shared.quarantine),
         late: shared.late.clone(),
         poisoned: OnceLock::new(),
+        told,
     };
     Entry {
         info,
         plugin: Some(Arc::new(plugin)),
-        lifted: AtomicBool::new(false),
     }
 }
 
@@ -167,7 +197,7 @@ fn backend(
     label: &str,
     info: &mut PluginInfo,
     copied: Copied,
-) -> Result<Backend, String> {
+) -> Result<Backend, StartError> {
     let json = init(shared, kind, &info.name)?;
     let secrets = shared.config.secrets.join(label.replace('/', "-"));
     let isolate = &shared.config.isolate;
@@ -176,7 +206,7 @@ fn backend(
             .config
             .runner
             .clone()
-            .ok_or("it wants a runner, and the configuration names none")?;
+            .ok_or_else(|| "it wants a runner, and the configuration names none".to_owned())?;
         let (plugin, sha256, quarantine) = (
             label.to_owned(),
             copied.sha256.clone(),
@@ -227,7 +257,7 @@ fn backend(
     let opened = library.open(services, call);
     opened
         .map(Backend::InProcess)
-        .map_err(|reply: Reply| format!("{}: {}", reply.code.as_str(), reply.message))
+        .map_err(|reply: Reply| format!("{}: {}", reply.code.as_str(), reply.message).into())
 }
 
 /// The request that opens a driver; makes the folder it names.
