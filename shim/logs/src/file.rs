@@ -1,12 +1,30 @@
 //! The file a log is written to: only whole lines are left in it, whatever fails.
+//!
+//! Blocks beyond its end are taken ahead: what was read from a process must have a place on a disk that others fill,
+//! as a process that ends then is never asked again. They are given back when the file is left.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
 /// Bytes looked at at once for the last newline.
 const CHUNK: usize = 4 << 10;
+/// Bytes taken ahead.
+pub(crate) const AHEAD: u64 = 512 << 10;
+/// More are taken when fewer than these are left: enough for what a process that ends leaves in its pipes, as lines.
+pub(crate) const LOW: u64 = 384 << 10;
+
+/// Whether it is for want of room on the disk, which may come again.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
 
 /// A file opened for appending lines.
 #[derive(Debug)]
@@ -16,9 +34,13 @@ pub(crate) struct LogFile {
     regular: bool,
     /// A line without its end may be the last thing in it.
     torn: bool,
-    /// Bytes left on a disk that a test pretends.
+    /// Blocks are taken up to this place.
+    taken: u64,
+    /// The file system takes none ahead.
+    unable: bool,
+    /// What a test pretends.
     #[cfg(test)]
-    pub(crate) room: Option<std::rc::Rc<std::cell::Cell<usize>>>,
+    pub(crate) pretended: crate::testing::Disk,
 }
 
 impl LogFile {
@@ -40,8 +62,10 @@ impl LogFile {
             file,
             regular,
             torn: regular,
+            taken: 0,
+            unable: !regular,
             #[cfg(test)]
-            room: None,
+            pretended: crate::testing::Disk::default(),
         };
         file.mend()?;
         Ok(file)
@@ -111,10 +135,78 @@ impl LogFile {
         if keep < len {
             gantry_fault::point("logs.file.before-cut").map_err(io::Error::other)?;
             self.file.set_len(keep)?;
+            // All that was taken ahead has gone with it.
+            self.taken = 0;
             gantry_fault::pass("logs.file.after-cut");
         }
         self.torn = false;
         Ok(())
+    }
+
+    /// Takes blocks ahead of the end, which is at `size`, when few are left.
+    ///
+    /// # Errors
+    /// The file system's; not that it cannot do so at all.
+    pub(crate) fn take_ahead(&mut self, size: u64) -> io::Result<()> {
+        if self.unable || self.ahead(size) >= LOW {
+            return Ok(());
+        }
+        gantry_fault::point("logs.file.before-take").map_err(io::Error::other)?;
+        let mut done = self.allocate(size, AHEAD);
+        if done.is_ok() {
+            self.taken = size + AHEAD;
+        } else if done.as_ref().is_err_and(is_full) {
+            // On a disk as full as that a little less will do.
+            done = self.allocate(size, LOW);
+            if done.is_ok() {
+                self.taken = size + LOW;
+            }
+        }
+        gantry_fault::pass("logs.file.after-take");
+        match done {
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                self.unable = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Bytes that can be written whatever others do.
+    pub(crate) fn ahead(&self, size: u64) -> u64 {
+        self.taken.saturating_sub(size)
+    }
+
+    /// The file was cut by somebody else.
+    pub(crate) fn was_cut(&mut self) {
+        self.taken = 0;
+    }
+
+    /// Nothing more will be written: what was taken ahead is given back.
+    pub(crate) fn give_back(&mut self) {
+        if self.taken == 0 {
+            return;
+        }
+        self.taken = 0;
+        gantry_fault::pass("logs.file.before-give-back");
+        // If it fails, the blocks go with the file.
+        let _ = self
+            .file
+            .metadata()
+            .and_then(|metadata| self.file.set_len(metadata.len()));
+        gantry_fault::pass("logs.file.after-give-back");
+    }
+
+    fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.pretended
+            .take_ahead(self.taken.max(offset), offset + length)?;
+        let signed = |n: u64| i64::try_from(n).map_err(io::Error::other);
+        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(&self.file, flags, signed(offset)?, signed(length)?) {
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            other => Ok(other?),
+        }
     }
 
     #[cfg(not(test))]
@@ -134,14 +226,8 @@ impl LogFile {
 
     #[cfg(test)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(room) = &self.room else {
-            return self.file.write(bytes);
-        };
-        let count = bytes.len().min(room.get());
-        if count == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        room.set(room.get() - count);
+        let size = self.file.metadata()?.len();
+        let count = self.pretended.write(self.ahead(size), bytes.len())?;
         self.file.write(&bytes[..count])
     }
 }

@@ -1,17 +1,15 @@
 //! Writer and readers against each other: whatever sizes, rotations, deaths and full disks there are, no line comes out
 //! torn, twice or in another order, and none is missing but those the log itself says are.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
-use std::rc::Rc;
 
 use crate::CompressJob;
 use crate::aside::{Aside, with_suffix};
 use crate::format::{Format, MAX_PIECE, Stream};
 use crate::reader::{LogReader, ReadOptions};
-use crate::testing::{Dice, place};
+use crate::testing::{Dice, Disk, place};
 use crate::writer::{LogWriter, Rotation};
 
 /// Lines put together again from their pieces, as a client sees them.
@@ -272,6 +270,65 @@ fn what_was_written_is_read() {
     }
 }
 
+#[test]
+fn a_full_disk_costs_no_line() {
+    for seed in 0..24 {
+        for format in [Format::Cri, Format::JsonFile, Format::Local] {
+            let what = format!("seed {seed} {format:?}");
+            let mut world = World::new(seed, format);
+            let ahead = usize::try_from(crate::file::AHEAD).unwrap();
+            let takes_ahead = seed % 2 == 1;
+            let disk = Disk {
+                takes_ahead,
+                ..Disk::with(if takes_ahead { ahead } else { 2000 })
+            };
+            world.writer.pretend(&disk);
+            let options = ReadOptions::default();
+            let mut follower = LogReader::open(&world.path, format, options).unwrap();
+            let mut followed = Lines::default();
+            for _ in 0..60 {
+                match world.dice.below(10) {
+                    0 => disk.set(world.dice.below(30_000)),
+                    1 => disk.set(world.dice.below(60)),
+                    2 => {
+                        world.writer.catch_up().unwrap();
+                        let got = read(&world.path, format, None);
+                        begins(&world.written, &got, &what);
+                    }
+                    3 => followed.take(&mut follower),
+                    4 if format == Format::Cri => {
+                        // Its old file is the kubelet's, and here the follower's.
+                        followed.take(&mut follower);
+                        world.writer.reopen().unwrap();
+                    }
+                    _ => world.write(),
+                }
+            }
+            disk.set(usize::MAX);
+            for stream in Stream::BOTH {
+                world.writer.end(stream).unwrap();
+            }
+            assert!(!world.writer.is_waiting() && world.writer.lost() == 0);
+            followed.take(&mut follower);
+            compare(&followed.lines, &world.written, &format!("{what} followed"));
+            compare(&read(&world.path, format, None), &world.written, &what);
+        }
+    }
+}
+
+/// What is in a log whose end waits for room is the beginning of what was written, stream by stream.
+fn begins(written: &[(Stream, String)], got: &[(Stream, String)], what: &str) {
+    for stream in Stream::BOTH {
+        let (got, written) = (of(got, stream), of(written, stream));
+        assert!(
+            written.starts_with(&got),
+            "{what}: {stream:?} has {} lines that are not the first of {}",
+            got.len(),
+            written.len()
+        );
+    }
+}
+
 /// The number in a line of the log's own about what is missing.
 fn note(line: &str) -> Option<u64> {
     let rest = line.strip_prefix("gantry: ")?;
@@ -281,58 +338,65 @@ fn note(line: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_full_disk_costs_whole_lines_and_the_log_says_how_many() {
-    for seed in 0..40 {
+fn a_broken_disk_costs_whole_lines_and_the_log_says_how_many() {
+    for seed in 0..20 {
         for format in [Format::Cri, Format::JsonFile, Format::Local] {
             let what = format!("seed {seed} {format:?}");
             let mut world = World::new(seed, format);
-            let room = Rc::new(Cell::new(2000));
-            world.writer.pretend_room(&room);
+            let disk = Disk::with(2000);
+            world.writer.pretend(&disk);
             for _ in 0..60 {
-                match world.dice.below(8) {
-                    0 => room.set(room.get() + world.dice.below(30_000)),
-                    1 => room.set(world.dice.below(60)),
+                match world.dice.below(9) {
+                    0 => disk.set(world.dice.below(30_000)),
+                    1 => disk.set(world.dice.below(60)),
+                    2 => disk.broken.set(world.dice.one_in(2)),
                     _ => world.write(),
                 }
             }
-            room.set(usize::MAX);
+            disk.set(usize::MAX);
+            disk.broken.set(false);
             for stream in Stream::BOTH {
                 world.writer.write(stream, b"99999::99999\n").unwrap();
                 world.writer.end(stream).unwrap();
             }
-            let mut said = 0;
-            let mut seen = [0, 0];
-            let mut last = [None, None];
-            for (stream, text) in read(&world.path, format, None) {
-                if let Some(count) = note(&text) {
-                    said += count;
-                    continue;
-                }
-                // A line of which the beginning was in the log already when the rest was lost.
-                let Some((first, _)) = text.split_once(':').filter(|(_, t)| !t.is_empty()) else {
-                    panic!("{what}: torn: {text:?}");
-                };
-                let got = if text.ends_with(&format!(":{first}")) {
-                    number(&text)
-                } else {
-                    assert!(text.len() >= MAX_PIECE, "{what}: torn: {text:?}");
-                    first.parse().unwrap()
-                };
-                assert!(
-                    last[stream as usize].is_none_or(|before| before < got),
-                    "{what}"
-                );
-                last[stream as usize] = Some(got);
-                seen[stream as usize] += 1;
-            }
-            assert_eq!(said, world.writer.lost(), "{what}");
-            let missing = world.next + 2 - (seen[0] + seen[1]);
-            assert!(
-                missing as u64 <= said,
-                "{what}: {missing} missing, {said} said"
-            );
+            check_loss(&world, &what);
         }
     }
+}
+
+/// No line is torn, twice or out of order, and the log says how many are missing.
+fn check_loss(world: &World, what: &str) {
+    let mut said = 0;
+    let mut seen = [0, 0];
+    let mut last = [None, None];
+    for (stream, text) in read(&world.path, world.format, None) {
+        if let Some(count) = note(&text) {
+            said += count;
+            continue;
+        }
+        // A line of which the beginning was in the log already when the rest was lost.
+        let Some((first, _)) = text.split_once(':').filter(|(_, t)| !t.is_empty()) else {
+            panic!("{what}: torn: {text:?}");
+        };
+        let got = if text.ends_with(&format!(":{first}")) {
+            number(&text)
+        } else {
+            assert!(text.len() >= MAX_PIECE, "{what}: torn: {text:?}");
+            first.parse().unwrap()
+        };
+        assert!(
+            last[stream as usize].is_none_or(|before| before < got),
+            "{what}"
+        );
+        last[stream as usize] = Some(got);
+        seen[stream as usize] += 1;
+    }
+    assert_eq!(said, world.writer.lost(), "{what}");
+    let missing = world.next + 2 - (seen[0] + seen[1]);
+    assert!(
+        missing as u64 <= said,
+        "{what}: {missing} missing, {said} said"
+    );
 }
 
 /// Lines at full speed.

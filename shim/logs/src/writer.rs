@@ -1,18 +1,25 @@
 //! The supervisor's side: bytes of two streams become whole lines in a file.
 //!
-//! Never waits for anything but the file system, never syncs log lines, never holds more than one piece per stream.
-//! A disk that is full costs whole lines, never the container: they are counted, and once there is room the log says in
-//! a line of its own how many are missing.
+//! Never waits for anything but the file system, never syncs log lines.
+//!
+//! A full disk costs no line. Blocks are taken ahead of the file's end; when no more can be had, [`LogWriter::is_behind`]
+//! asks that the process be read no further, and what it left in its pipes has a place there if it ends. Where none were
+//! taken (not every file system can do that), what comes is held in memory, bounded, until there is room. Any other
+//! error costs whole lines, never the container: they are counted, and the log says in a line of its own how many are
+//! missing.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::aside::same;
 use crate::clock;
-use crate::file::LogFile;
+use crate::file::{LogFile, is_full};
 use crate::format::{self, Format, MAX_PIECE, Stream};
 
+mod held;
 mod rotate;
+
+use held::{Came, Held};
 
 /// Between two looks whether the file is still where it was, and between two tries of a rotation that failed.
 const LOOK: i64 = 1_000_000_000;
@@ -40,10 +47,16 @@ pub struct LogWriter {
     out: Vec<u8>,
     /// What is in `out`.
     pieces: Vec<Piece>,
+    /// What came while `out` could not be written.
+    held: Held,
+    /// Too few blocks are taken ahead, and there are no more.
+    starved: bool,
     lost: u64,
     /// Lost since the log last said so.
     untold: u64,
     why: String,
+    /// Streams of which nothing will come.
+    ended: [bool; 2],
     looked: i64,
     tried: i64,
     jobs: rotate::Jobs,
@@ -58,8 +71,9 @@ struct Line {
     begun: Option<i64>,
     /// The last piece in the file is waiting for the rest of its line.
     open: bool,
-    /// What ends the line is in `out`.
-    closing: bool,
+    /// Pieces in `out`, and whether the last of them is waiting for the rest of its line.
+    queued: usize,
+    queued_open: bool,
     /// A piece was lost, and what is left of the line goes with it.
     skip: bool,
 }
@@ -93,21 +107,25 @@ impl LogWriter {
             lines: <[Line; 2]>::default(),
             out: Vec::new(),
             pieces: Vec::new(),
+            held: Held::default(),
+            starved: false,
             lost: 0,
             untold: 0,
             why: String::new(),
+            ended: [false; 2],
             looked: clock::now(),
             tried: 0,
             jobs: rotate::Jobs::default(),
         };
         writer.tidy()?;
+        writer.take_ahead();
         Ok(writer)
     }
 
     /// Takes bytes as the process wrote them, stamped with the time now.
     ///
     /// # Errors
-    /// The file system's: lines there was no room for are lost whole, and counted.
+    /// The file system's, but for a full disk, for which lines wait: lines are lost whole, and counted.
     pub fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         self.write_at(clock::now(), stream, bytes)
     }
@@ -116,7 +134,84 @@ impl LogWriter {
     ///
     /// # Errors
     /// As [`LogWriter::write`].
-    pub fn write_at(&mut self, time: i64, stream: Stream, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write_at(&mut self, time: i64, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if self.is_waiting() {
+            self.held.push(time, stream, bytes);
+        } else {
+            self.take(time, stream, bytes);
+        }
+        self.go_on(time)
+    }
+
+    /// Writes what waits for room, as far as there is some.
+    ///
+    /// # Errors
+    /// As [`LogWriter::write`].
+    pub fn catch_up(&mut self) -> io::Result<()> {
+        self.go_on(clock::now())
+    }
+
+    /// Something waits for room on the disk: [`LogWriter::catch_up`] is to be called from time to time.
+    pub fn is_waiting(&self) -> bool {
+        !self.out.is_empty() || !self.held.is_empty()
+    }
+
+    /// There is no room for more, in the file or here: the process is not to be read from, unless it has ended.
+    /// [`LogWriter::catch_up`] finds out whether that has changed.
+    pub fn is_behind(&self) -> bool {
+        self.starved || self.held.is_enough()
+    }
+
+    /// The log is left with what waits still: a last try is made, and the rest is lost. Answers how many lines are.
+    pub fn give_up(&mut self) -> u64 {
+        // An error has told its lines already.
+        let _ = self.catch_up();
+        let before = self.lost;
+        let pieces = std::mem::take(&mut self.pieces);
+        self.out = Vec::new();
+        for piece in &pieces {
+            self.settle(piece, false);
+        }
+        while let Some(came) = self.held.pop() {
+            self.lost += match came {
+                Came::Bytes(_, _, bytes) => bytes.iter().filter(|b| **b == b'\n').count() as u64,
+                Came::Lost(_, lines) => lines,
+                Came::End(stream) => u64::from(!self.lines[stream as usize].rest.is_empty()),
+            };
+        }
+        self.lost - before
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn go_on(&mut self, now: i64) -> io::Result<()> {
+        loop {
+            self.flush(now)?;
+            if !self.out.is_empty() {
+                break;
+            }
+            match self.held.pop() {
+                Some(Came::Bytes(time, stream, bytes)) => self.take(time, stream, &bytes),
+                Some(Came::End(stream)) => self.take_end(stream),
+                Some(Came::Lost(stream, lines)) => self.pass_over(stream, lines),
+                None => {
+                    if self.untold > 0 && self.ended == [true; 2] {
+                        // Nothing will come that could carry the note.
+                        self.put(&[], &[], 0).1?;
+                    }
+                    break;
+                }
+            }
+        }
+        self.take_ahead();
+        Ok(())
+    }
+
+    /// Makes entries of bytes.
+    fn take(&mut self, time: i64, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let held = self.lines[stream as usize].rest.len();
             let line = bytes.iter().position(|b| *b == b'\n');
@@ -137,7 +232,25 @@ impl LogWriter {
             }
             bytes = &bytes[take + usize::from(ended)..];
         }
-        self.flush(time)
+    }
+
+    /// Makes the last entry of a stream.
+    fn take_end(&mut self, stream: Stream) {
+        let rest = std::mem::take(&mut self.lines[stream as usize].rest);
+        if !rest.is_empty() {
+            self.add(clock::now(), stream, &rest, self.format == Format::Cri);
+        }
+        self.ended[stream as usize] = true;
+    }
+
+    /// Lines that were not even held, the one that was begun among them.
+    fn pass_over(&mut self, stream: Stream, lines: u64) {
+        let line = &mut self.lines[stream as usize];
+        line.rest.clear();
+        line.begun = None;
+        self.lost += lines;
+        self.untold += lines;
+        "no space left on the disk, and too much to wait".clone_into(&mut self.why);
     }
 
     /// A stream has ended: what it left without a newline becomes its last entry. CRI marks it full, as nothing
@@ -146,17 +259,12 @@ impl LogWriter {
     /// # Errors
     /// As [`LogWriter::write`].
     pub fn end(&mut self, stream: Stream) -> io::Result<()> {
-        let now = clock::now();
-        let rest = std::mem::take(&mut self.lines[stream as usize].rest);
-        if !rest.is_empty() {
-            self.add(now, stream, &rest, self.format == Format::Cri);
+        if self.is_waiting() {
+            self.held.end(stream);
+        } else {
+            self.take_end(stream);
         }
-        let result = self.flush(now);
-        if self.untold > 0 && result.is_ok() {
-            // Nothing will come that could carry the note.
-            return self.put(&[], &[], 0);
-        }
-        result
+        self.go_on(clock::now())
     }
 
     /// Opens the path anew (somebody has moved the file away); it exists when this returns.
@@ -165,8 +273,12 @@ impl LogWriter {
     /// The file system's; the old file is written to as before then.
     pub fn reopen(&mut self) -> io::Result<()> {
         gantry_fault::point("logs.writer.before-reopen").map_err(io::Error::other)?;
-        self.file = self.take_over(LogFile::open(&self.path)?);
+        let file = self.take_over(LogFile::open(&self.path)?);
+        // Before blocks are taken for the new one: it may be the same file.
+        self.file.give_back();
+        self.file = file;
         self.size = self.file.metadata()?.len();
+        self.take_ahead();
         gantry_fault::pass("logs.writer.after-reopen");
         Ok(())
     }
@@ -191,7 +303,12 @@ impl LogWriter {
             self.untold += 1;
             return;
         }
-        if first && line.open && !line.closing {
+        let open = if line.queued > 0 {
+            line.queued_open
+        } else {
+            line.open
+        };
+        if first && open {
             // Its end was lost; without one the next line would be read as its end.
             self.put_piece(time, stream, b"", true, false);
         }
@@ -200,7 +317,9 @@ impl LogWriter {
 
     fn put_piece(&mut self, time: i64, stream: Stream, text: &[u8], ended: bool, counts: bool) {
         format::write(&mut self.out, self.format, time, stream, text, ended);
-        self.lines[stream as usize].closing |= ended;
+        let line = &mut self.lines[stream as usize];
+        line.queued += 1;
+        line.queued_open = !ended;
         self.pieces.push(Piece {
             end: self.out.len(),
             stream,
@@ -209,7 +328,7 @@ impl LogWriter {
         });
     }
 
-    /// Writes what has been gathered, and begins a new file wherever one is full.
+    /// Writes what has been gathered, and begins a new file wherever one is full. What there is no room for stays.
     fn flush(&mut self, now: i64) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
@@ -218,8 +337,8 @@ impl LogWriter {
             // A pod's log is moved by the kubelet, which says when to follow.
             self.look(now);
         }
-        let out = std::mem::take(&mut self.out);
-        let pieces = std::mem::take(&mut self.pieces);
+        let mut out = std::mem::take(&mut self.out);
+        let mut pieces = std::mem::take(&mut self.pieces);
         let (mut done, mut start, mut result) = (0, 0, Ok(()));
         while done < pieces.len() && result.is_ok() {
             let room = self.room(now);
@@ -230,8 +349,19 @@ impl LogWriter {
             // The one that fills it is the last one in it.
             let next = (done + fits + 1).min(pieces.len());
             let end = pieces[next - 1].end;
-            result = self.put(&out[start..end], &pieces[done..next], start);
-            (done, start) = (next, end);
+            let (written, put) = self.put(&out[start..end], &pieces[done..next], start);
+            done += written;
+            start = done.checked_sub(1).map_or(0, |last| pieces[last].end);
+            result = put;
+        }
+        if result.as_ref().is_err_and(is_full) {
+            out.drain(..start);
+            pieces.drain(..done);
+            for piece in &mut pieces {
+                piece.end -= start;
+            }
+            (self.out, self.pieces) = (out, pieces);
+            return Ok(());
         }
         // What comes after a piece that was lost was made to follow it.
         for piece in &pieces[done..] {
@@ -243,6 +373,12 @@ impl LogWriter {
             self.pieces.clear();
         }
         result
+    }
+
+    /// Takes blocks for what will come; none at all are no reason not to go on, as long as there were none.
+    fn take_ahead(&mut self) {
+        let taken = self.file.take_ahead(self.size);
+        self.starved = taken.is_err_and(|e| is_full(&e)) && self.file.ahead(self.size) > 0;
     }
 
     /// Bytes until the file is full; a full one is put aside first, if that can be done.
@@ -267,8 +403,8 @@ impl LogWriter {
     }
 
     /// Writes the note of what was lost, if there is one to write, and then these pieces, the first of which begins at
-    /// `start` of its batch.
-    fn put(&mut self, text: &[u8], pieces: &[Piece], start: usize) -> io::Result<()> {
+    /// `start` of its batch. Answers how many pieces are in the file.
+    fn put(&mut self, text: &[u8], pieces: &[Piece], start: usize) -> (usize, io::Result<()>) {
         let note = self.note();
         let (written, result) = if note.is_empty() {
             self.file.append(text)
@@ -279,13 +415,17 @@ impl LogWriter {
         if !note.is_empty() && written >= note.len() {
             self.untold = 0;
         }
-        for piece in pieces {
-            self.settle(piece, note.len() + piece.end - start <= written);
+        let there = |piece: &&Piece| note.len() + piece.end - start <= written;
+        let done = pieces.iter().take_while(there).count();
+        for piece in &pieces[..done] {
+            self.settle(piece, true);
         }
-        if let Err(e) = &result {
+        if let Err(e) = &result
+            && !is_full(e)
+        {
             self.why = e.to_string();
         }
-        result
+        (done, result)
     }
 
     /// What the log says of the lines that are missing in it.
@@ -314,7 +454,7 @@ impl LogWriter {
     /// A piece is in the file, or lost.
     fn settle(&mut self, piece: &Piece, written: bool) {
         let line = &mut self.lines[piece.stream as usize];
-        line.closing = false;
+        line.queued -= 1;
         if written {
             line.open = !piece.ended;
         } else if piece.counts {
@@ -335,6 +475,9 @@ impl LogWriter {
             Ok(false) => drop(self.reopen()),
             _ => {
                 if let Ok(metadata) = self.file.metadata() {
+                    if metadata.len() < self.size {
+                        self.file.was_cut();
+                    }
                     self.size = metadata.len();
                 }
             }
@@ -351,10 +494,12 @@ impl LogWriter {
         }
     }
 
-    /// Lets the disk be full after so many bytes.
+    /// Puts the file on another disk.
     #[cfg(test)]
-    pub(crate) fn pretend_room(&mut self, room: &std::rc::Rc<std::cell::Cell<usize>>) {
-        self.file.room = Some(room.clone());
+    pub(crate) fn pretend(&mut self, disk: &crate::testing::Disk) {
+        self.file.give_back();
+        self.file.pretended = disk.clone();
+        self.take_ahead();
     }
 
     #[cfg(not(test))]
@@ -365,8 +510,14 @@ impl LogWriter {
     /// The pretended disk is the same for all files.
     #[cfg(test)]
     fn take_over(&self, mut file: LogFile) -> LogFile {
-        file.room.clone_from(&self.file.room);
+        file.pretended.clone_from(&self.file.pretended);
         file
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.file.give_back();
     }
 }
 

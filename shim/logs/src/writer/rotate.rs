@@ -9,7 +9,7 @@ use std::io;
 
 use crate::aside::{Aside, folder, list, remove_if_there, same, with_suffix};
 use crate::compress::CompressJob;
-use crate::file::LogFile;
+use crate::file::{LogFile, is_full};
 use crate::writer::LogWriter;
 
 /// What there is to compress.
@@ -123,32 +123,55 @@ impl LogWriter {
         }
         // Made first: on a full disk the old file goes on.
         gantry_fault::point("logs.rotate.before-make").map_err(io::Error::other)?;
-        let next = self.take_over(LogFile::make(&self.next_file())?);
-        if let Err(e) = self.shift() {
+        let mut next = self.take_over(LogFile::make(&self.next_file())?);
+        let taken = next.take_ahead(0).or_else(|e| self.is_worth_it(e));
+        if let Err(e) = taken.and_then(|()| self.shift()) {
             let _ = remove_if_there(&self.next_file());
             return Err(e);
         }
+        self.file.give_back();
         self.file = next;
         self.size = 0;
         self.jobs.wanted |= self.rotation.compress;
         Ok(true)
     }
 
+    /// Whether a new file is begun without blocks taken ahead: not while the old one has some. What would go next goes
+    /// now, then: it makes the room that is missing.
+    fn is_worth_it(&mut self, error: io::Error) -> io::Result<()> {
+        let last = self.last();
+        if !is_full(&error) || self.file.ahead(self.size) == 0 || last == 0 {
+            return Ok(());
+        }
+        let there = list(&self.path)?;
+        if first_free(&there, last) == last {
+            self.remove_from(&there, last)?;
+        }
+        Err(error)
+    }
+
+    /// The highest number of a file put aside.
+    fn last(&self) -> u32 {
+        self.rotation.max_files.max(1) - 1
+    }
+
+    fn remove_from(&mut self, there: &[Aside], number: u32) -> io::Result<()> {
+        for aside in there.iter().filter(|a| a.number >= number) {
+            remove_if_there(&aside.path(&self.path))?;
+            if self.jobs.current == Some(aside.number) {
+                self.jobs.current = None;
+            }
+        }
+        Ok(())
+    }
+
     fn shift(&mut self) -> io::Result<()> {
-        let last = self.rotation.max_files.max(1) - 1;
+        let last = self.last();
         if last > 0 {
             let there = list(&self.path)?;
-            let taken = |number| there.iter().any(|a| a.number == number);
             // Up to the first free number; the files behind it need not move.
-            let free = (1..last).find(|n| !taken(*n)).unwrap_or(last);
-            for aside in there.iter().filter(|a| a.number >= last) {
-                if aside.number > last || free == last {
-                    remove_if_there(&aside.path(&self.path))?;
-                    if self.jobs.current == Some(aside.number) {
-                        self.jobs.current = None;
-                    }
-                }
-            }
+            let free = first_free(&there, last);
+            self.remove_from(&there, if free == last { last } else { last + 1 })?;
             for aside in there.iter().rev().filter(|a| a.number < free) {
                 gantry_fault::point("logs.rotate.before-shift").map_err(io::Error::other)?;
                 let up = Aside {
@@ -172,6 +195,11 @@ impl LogWriter {
         gantry_fault::pass("logs.rotate.after-begin");
         Ok(())
     }
+}
+
+fn first_free(there: &[Aside], last: u32) -> u32 {
+    let taken = |number| there.iter().any(|a| a.number == number);
+    (1..last).find(|n| !taken(*n)).unwrap_or(last)
 }
 
 fn rename_if_there(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {

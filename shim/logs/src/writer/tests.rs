@@ -5,6 +5,8 @@ use crate::aside::with_suffix;
 use crate::reader::{LogReader, ReadOptions};
 use crate::testing::place;
 
+mod full_disk;
+
 fn all(path: &Path, format: Format) -> Vec<(Stream, bool, Vec<u8>)> {
     let mut reader = LogReader::open(path, format, ReadOptions::default()).unwrap();
     let mut out = Vec::new();
@@ -105,15 +107,6 @@ fn reopening_makes_the_file_at_once() {
         all(&path, Format::Cri),
         [(Stream::Stdout, false, b"partly\n".to_vec())]
     );
-}
-
-#[test]
-fn a_write_that_fails_loses_whole_lines_and_says_how_many() {
-    let path = place();
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let mut writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
-    assert!(writer.write(Stream::Stdout, b"a\nb\n").is_err());
-    assert_eq!(writer.lost(), 2);
 }
 
 const SMALL: Rotation = Rotation {
