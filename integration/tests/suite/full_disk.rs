@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use gantry_cri_api::v1::ContainerState;
@@ -15,7 +15,12 @@ use gantry_integration::docker::{Docker, Ran};
 use gantry_integration::node::{BUSYBOX, Options};
 use gantry_integration::{Node, cases, cri, http, wait};
 
-cases![a_full_root_stops_nothing, a_full_root_can_be_cleared];
+cases![
+    a_full_root_stops_nothing,
+    a_full_root_can_be_cleared,
+    a_rotated_log_waits_for_room,
+    last_words_are_in_the_log,
+];
 
 /// Megabytes of the disk.
 const SIZE: u64 = 96;
@@ -23,6 +28,11 @@ const PAGE: usize = 4096;
 
 /// Prints a number fifty times a second.
 const NUMBERS: &str = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done";
+/// At full speed, so that their log is rotated many times a second.
+const MANY: &str = "i=0; while :; do seq $i $((i+999)); i=$((i+1000)); sleep 0.1; done";
+/// When it is told to go, more lines than its log has room for on a full disk before it waits, and the end.
+const LAST_WORDS: &str =
+    "go=; trap 'go=1' USR1; while [ -z \"$go\" ]; do sleep 0.02; done; seq 0 2499; exit 5";
 /// Ends with 23 when it is asked to.
 const ENDER: &str = "trap 'exit 23' TERM; while :; do sleep 0.05; done";
 
@@ -56,7 +66,11 @@ struct Filler(PathBuf);
 
 impl Filler {
     fn fill(node: &Node) -> Result<Self> {
-        let filler = Self(node.root().join("filler"));
+        Self::fill_with(node, "filler")
+    }
+
+    fn fill_with(node: &Node, name: &str) -> Result<Self> {
+        let filler = Self(node.root().join(name));
         let mut file = File::create(&filler.0)?;
         // Twice: blocks freed lately come back only with the journal's next commit.
         for _ in 0..2 {
@@ -97,35 +111,16 @@ fn state(docker: &Docker, name: &str) -> Result<String> {
     ])
 }
 
-/// Numbers that only grow, each line whole; what is missing is told in the log itself. Answers how many there are.
-fn whole(docker: &Docker) -> Result<usize> {
-    let ran = docker.run(&["logs", "numbers"])?;
-    ensure!(ran.code == 0, "{ran:?}");
-    let (mut next, mut missing, mut count) = (0_u64, 0, 0);
-    for line in ran.out.lines() {
-        let number: u64 = line
-            .parse()
-            .with_context(|| format!("line {count} is torn: {line:?}"))?;
-        ensure!(number >= next, "{number} after {next}: doubled");
-        missing += number - next;
-        next = number + 1;
-        count += 1;
+/// Numbered lines from `first` on, none missing, twice or torn. Answers how many there are.
+fn whole(log: &str, first: usize) -> Result<usize> {
+    for (at, line) in log.lines().enumerate() {
+        ensure!(
+            line.parse::<usize>().is_ok_and(|n| n == first + at),
+            "{line:?} instead of {}",
+            first + at
+        );
     }
-    let told: u64 = ran
-        .err
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("gantry: ")?
-                .split_once(" lines of this log")
-        })
-        .filter_map(|(number, _)| number.parse::<u64>().ok())
-        .sum();
-    ensure!(
-        missing == told,
-        "{missing} lines are missing and the log tells of {told}: {:?}",
-        ran.err
-    );
-    Ok(count)
+    Ok(log.lines().count())
 }
 
 fn ends(docker: &Docker, name: &str, expected: &str) -> Result<()> {
@@ -211,10 +206,19 @@ fn a_full_root_stops_nothing() -> Result<()> {
         status.state() == ContainerState::ContainerExited && status.exit_code == 137,
         "{status:?}"
     );
+    // What has ended gave some room back.
+    let more = Filler::fill_with(&node, "more")?;
     no_room(&docker.run(&["run", "--name", "new", "busybox", "true"])?)?;
 
-    drop(filler);
+    let follower = docker.live(&["logs", "-f", "numbers"])?;
+    drop((filler, more));
     recovers(&node, &pid)?;
+    docker.ok(&["stop", "-t", "0", "numbers"])?;
+    let followed = follower.end()?;
+    ensure!(
+        followed.ok()? == docker.ok(&["logs", "numbers"])?,
+        "the follower saw all of it"
+    );
     docker.ok(&["load", "-i", &other.display().to_string()])?;
     api.remove_pod(&pod)?;
     drop(api);
@@ -229,7 +233,6 @@ fn goes_on(node: &Node, pid: &str) -> Result<()> {
     docker.ok(&["stats", "--no-stream", "numbers"])?;
     docker.ok(&["top", "numbers"])?;
     docker.ok(&["ps", "-a"])?;
-    // What is lost is told when there is room to tell it.
     docker.ok(&["logs", "--tail", "1", "numbers"]).map(drop)
 }
 
@@ -247,7 +250,7 @@ fn recovers(node: &Node, pid: &str) -> Result<()> {
             .ok(&["logs", "numbers"])
             .is_ok_and(|log| log.lines().count() > before + 20)
     })?;
-    whole(&docker)?;
+    ensure!(whole(&docker.ok(&["logs", "numbers"])?, 0)? > before);
     goes_on(node, pid)?;
     docker.ok(&["start", "ender"])?;
     docker.ok(&["kill", "-s", "TERM", "ender"])?;
@@ -255,6 +258,61 @@ fn recovers(node: &Node, pid: &str) -> Result<()> {
     docker
         .ok(&["run", "--name", "new", "busybox", "true"])
         .map(drop)
+}
+
+/// Its oldest file may go for it, as it would by the rotation; nothing between the first and the last line is missing.
+fn a_rotated_log_waits_for_room() -> Result<()> {
+    let node = node_on_a_disk()?;
+    let docker = node.docker();
+    let mut run = vec!["run", "-d", "--name", "many", "--log-opt", "max-size=50k"];
+    run.extend(["--log-opt", "max-file=4", "--log-opt", "compress=true"]);
+    run.extend(["busybox", "sh", "-c", MANY]);
+    docker.ok(&run)?;
+    let newest = || -> Result<usize> { Ok(docker.ok(&["logs", "--tail", "1", "many"])?.parse()?) };
+    let patience = Duration::from_secs(20);
+    wait::until("some rotations", patience, || {
+        newest().is_ok_and(|n| n > 5000)
+    })?;
+    let filler = Filler::fill(&node)?;
+    let (mut last, mut since) = (0, Instant::now());
+    wait::until("the log to stand still", patience, || {
+        let now = newest().unwrap_or(0);
+        if std::mem::replace(&mut last, now) != now {
+            since = Instant::now();
+        }
+        last > 0 && since.elapsed() > Duration::from_secs(1)
+    })?;
+    drop(filler);
+    wait::until("the log to go on", patience, || {
+        newest().is_ok_and(|number| number > last + 5000)
+    })?;
+    docker.ok(&["stop", "-t", "0", "many"])?;
+    let log = docker.ok(&["logs", "many"])?;
+    let first = log.lines().next().context("a line")?.parse()?;
+    ensure!(whole(&log, first)? > 1000, "{}", log.lines().count());
+    node.finish()
+}
+
+/// A container that ends while there is no room has all its lines in its log at once.
+fn last_words_are_in_the_log() -> Result<()> {
+    let node = node_on_a_disk()?;
+    let docker = node.docker();
+    for driver in ["json-file", "local"] {
+        let run = ["run", "-d", "--name", driver, "--log-driver", driver];
+        docker.ok(&[&run[..], &["busybox", "sh", "-c", LAST_WORDS]].concat())?;
+    }
+    let _filler = Filler::fill(&node)?;
+    for driver in ["json-file", "local"] {
+        docker.ok(&["kill", "-s", "USR1", driver])?;
+        ends(&docker, driver, "exited 5")?;
+        let said = docker.ok(&["logs", driver])?;
+        ensure!(
+            whole(&said, 0)? == 2500,
+            "{driver}: {} lines",
+            said.lines().count()
+        );
+    }
+    node.finish()
 }
 
 /// Removing things is how people make room: it works on a full disk.

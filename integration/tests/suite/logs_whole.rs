@@ -1,7 +1,8 @@
 //! Containers write numbered lines while the daemon is killed again and again and their logs rotate, are compressed and
 //! are moved away by a kubelet: in the end no line is missing, torn or there twice.
 //!
-//! `GANTRY_LOG_CONTAINERS=100 GANTRY_LOG_BURSTS=1000` make a long run of it.
+//! `GANTRY_LOG_CONTAINERS=100 GANTRY_LOG_BURSTS=200 GANTRY_LOG_EVERY=3` make a long run of it, with a kill every three
+//! seconds. However many they are, all together write as much as four would, so that a daemon gets its turn.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,10 +29,13 @@ fn number(variable: &str, default: usize) -> Result<usize> {
 }
 
 /// Numbers on standard output, and after each burst a long numbered line on the other.
-fn script(bursts: usize) -> String {
+fn script(bursts: usize, containers: usize) -> String {
+    let pause = 50 * containers.div_ceil(4);
+    let (seconds, thousandths) = (pause / 1000, pause % 1000);
     format!(
         "b=0; while [ $b -lt {bursts} ]; do seq $((b*{BURST})) $((b*{BURST}+{BURST}-1)); \
-         printf '%d:%0{LONG}d:%d\\n' $b 0 $b >&2; b=$((b+1)); sleep 0.05; done"
+         printf '%d:%0{LONG}d:%d\\n' $b 0 $b >&2; b=$((b+1)); \
+         sleep {seconds}.{thousandths:03}; done"
     )
 }
 
@@ -121,7 +125,7 @@ impl World {
         let api = world.node.cri()?;
         let pod = cri::pod("p", &world.logs.display().to_string());
         let pod_id = api.run_pod(pod.clone())?;
-        let script = script(bursts);
+        let script = script(bursts, count);
         for (at, kind) in KINDS.iter().cycle().take(count).enumerate() {
             let name = format!("w{at}");
             let id = if let Kind::Cri = kind {
@@ -220,6 +224,36 @@ impl World {
         Ok([count(&out, false)?, count(&err, true)?])
     }
 
+    /// One life of the daemon, until the next kill is due: it is killed, comes back, kubelets move logs away, and
+    /// logs are read as long as there is time, from `at` on.
+    fn round(&mut self, mut at: usize, every: Duration) -> Result<()> {
+        let began = Instant::now();
+        let count = self.writers.len();
+        let file = self.file(&self.writers[at % count]);
+        self.node.kill()?;
+        let before = len(&file);
+        // It may have ended; otherwise its log goes on (and may be begun anew) without a daemon.
+        let _ = wait::until("the log to go on", Duration::from_millis(700), || {
+            len(&file) != before
+        });
+        self.node.restart()?;
+        self.check(at % count)?;
+        let api = self.node.cri()?;
+        for next in at..at + count {
+            if let Kind::Cri = self.writers[next % count].kind {
+                self.move_away(&api, next % count)?;
+                if began.elapsed() > every && !every.is_zero() {
+                    break;
+                }
+            }
+        }
+        while began.elapsed() < every {
+            at += 1;
+            self.check(at % count)?;
+        }
+        Ok(())
+    }
+
     fn all_ended(&self, api: &Cri) -> Result<bool> {
         if !self.node.docker().ok(&["ps", "-q"])?.is_empty() {
             return Ok(false);
@@ -244,31 +278,24 @@ fn len(file: &Path) -> u64 {
 fn numbered_lines_survive_everything() -> Result<()> {
     let count = number("GANTRY_LOG_CONTAINERS", 4)?;
     let bursts = number("GANTRY_LOG_BURSTS", 60)?;
+    let every = Duration::from_secs(number("GANTRY_LOG_EVERY", 0)? as u64);
     let began = Instant::now();
     let mut w = World::new(count, bursts)?;
     let mut kills = 0;
+    let mut slowest = Duration::ZERO;
+    let first = Instant::now();
     loop {
-        let at = kills % count;
-        let file = w.file(&w.writers[at]);
-        w.node.kill()?;
-        let before = len(&file);
-        // It may have ended; otherwise its log goes on (and may be begun anew) without a daemon.
-        let _ = wait::until("the log to go on", Duration::from_millis(700), || {
-            len(&file) != before
-        });
-        w.node.restart()?;
+        let round = Instant::now();
+        // Not the same kind each time.
+        w.round(kills * 5, every)?;
         kills += 1;
-        w.check(at)?;
+        slowest = slowest.max(round.elapsed());
         let api = w.node.cri()?;
-        for at in 0..count {
-            if let Kind::Cri = w.writers[at].kind {
-                w.move_away(&api, at)?;
-            }
-        }
         if w.all_ended(&api)? {
             break;
         }
     }
+    let killing = first.elapsed();
     for at in 0..count {
         let lines = wait::some("all lines", PATIENCE, || {
             let lines = w.check(at);
@@ -281,7 +308,8 @@ fn numbered_lines_survive_everything() -> Result<()> {
     }
     let rotations = rotations(&w)?;
     eprintln!(
-        "logs_whole: {count} containers, {} lines and {bursts} long ones each, {kills} kills, {} files put aside, {} of \
+        "logs_whole: {count} containers, {} lines and {bursts} long ones each, {kills} kills in {killing:?} \
+         with {slowest:?} at most between two, {} files put aside, {} of \
          them compressed, {} moved away, {:?}",
         bursts * BURST,
         rotations[0],

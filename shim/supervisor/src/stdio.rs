@@ -1,7 +1,8 @@
 //! A process's standard streams: pipes or a terminal on one side, the log and attached clients on the other.
 //!
 //! Nothing here waits. What the process writes goes to the log and to every client in the order it came; while a
-//! client's queue is full the process is not read from (see [`crate::client::PATIENCE`]).
+//! client's queue is full the process is not read from (see [`crate::client::PATIENCE`]), nor while its log waits for
+//! room on a full disk, for however long that is. A process that has ended is read to the end of its pipes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +15,10 @@ use gantry_logs::{CompressJob, LogWriter, Stream};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::client::{Client, Wants};
-use crate::say;
+
+mod log;
+
+use log::Log;
 
 /// Input kept for a process that does not read; above it clients are not read from.
 const MAX_INPUT: usize = 64 << 10;
@@ -28,8 +32,9 @@ pub(crate) struct Stdio {
     once: bool,
     outputs: [Option<File>; 2],
     terminal: Option<File>,
-    log: Option<LogWriter>,
-    log_failed: bool,
+    log: Option<Log>,
+    /// The process has been reaped: what is in its pipes is all there will be.
+    reaped: bool,
     clients: BTreeMap<u32, Client>,
     next: u32,
     ended: bool,
@@ -52,7 +57,7 @@ impl Stdio {
     /// Streams without their other ends yet. `once`: input ends with the first client's.
     pub(crate) fn new(log: Option<LogWriter>, once: bool) -> Self {
         Self {
-            log,
+            log: log.map(Log::new),
             once,
             ..Self::default()
         }
@@ -100,6 +105,11 @@ impl Stdio {
         Ok(())
     }
 
+    /// Forgets what is in the pipes: it is not the process's, which has never run.
+    pub(crate) fn discard(&mut self) {
+        self.outputs = [None, None];
+    }
+
     /// The terminal, to be resized.
     pub(crate) fn terminal(&self) -> Option<&File> {
         self.terminal.as_ref()
@@ -141,27 +151,32 @@ impl Stdio {
     /// The file system's.
     pub(crate) fn reopen_log(&mut self) -> io::Result<()> {
         let log = self.log.as_mut().filter(|_| !self.ended);
-        log.map_or(Ok(()), LogWriter::reopen)
+        log.map_or(Ok(()), Log::reopen)
     }
 
     /// A file of the log that is to be compressed now.
     pub(crate) fn compress_job(&mut self) -> Option<CompressJob> {
-        self.log.as_mut().filter(|_| !self.ended)?.next_job()
+        self.log.as_mut()?.next_job()
     }
 
     /// How that has ended.
     pub(crate) fn compressed(&mut self, done: bool) {
         if let Some(log) = &mut self.log {
             log.job_done(done);
-            if self.ended {
-                self.log = None;
-            }
+        }
+        self.let_go_of_log();
+    }
+
+    fn let_go_of_log(&mut self) {
+        if self.log.as_ref().is_some_and(Log::is_over) {
+            self.log = None;
         }
     }
 
     /// Descriptors to watch: outputs to read, input to write.
     pub(crate) fn output(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        if self.is_held_up() {
+        let behind = !self.reaped && self.log.as_ref().is_some_and(Log::is_behind);
+        if behind || self.is_held_up() {
             return None;
         }
         self.outputs[index].as_ref().map(AsFd::as_fd)
@@ -205,17 +220,7 @@ impl Stdio {
             } else {
                 Stream::Stdout
             };
-            match log.write(stream, bytes) {
-                Ok(()) => self.log_failed = false,
-                Err(e) if !self.log_failed => {
-                    self.log_failed = true;
-                    say(format!(
-                        "write container log: {e}; {} lines lost so far",
-                        log.lost()
-                    ));
-                }
-                Err(_) => {}
-            }
+            log.write(stream, bytes);
         }
         let bytes = match &mut self.left {
             None => bytes,
@@ -283,8 +288,13 @@ impl Stdio {
         }
     }
 
-    /// Drops clients whose time ran out; `ending`: the sandbox is, and waits for nobody.
+    /// Drops clients whose time ran out, and tries again to write what its log has no room for; `ending`: the sandbox
+    /// is, and waits for nobody.
     pub(crate) fn drop_late(&mut self, now: Instant, ending: bool) {
+        if let Some(log) = &mut self.log {
+            log.pass_time(now);
+        }
+        self.let_go_of_log();
         if self.waits_for_ever(ending) {
             return;
         }
@@ -294,10 +304,12 @@ impl Stdio {
 
     /// The next moment [`Stdio::drop_late`] has work.
     pub(crate) fn deadline(&self, ending: bool) -> Option<Instant> {
+        let log = self.log.as_ref().and_then(Log::deadline);
         if self.waits_for_ever(ending) {
-            return None;
+            return log;
         }
-        self.clients.values().filter_map(Client::deadline).min()
+        let clients = self.clients.values().filter_map(Client::deadline);
+        clients.chain(log).min()
     }
 
     fn waits_for_ever(&self, ending: bool) -> bool {
@@ -307,6 +319,11 @@ impl Stdio {
     /// A client's queue is full: output is not read now.
     pub(crate) fn is_held_up(&self) -> bool {
         self.clients.values().any(Client::is_full)
+    }
+
+    /// The process was reaped: its log takes what it left in its pipes, whatever room there is.
+    pub(crate) fn process_reaped(&mut self) {
+        self.reaped = true;
     }
 
     /// Both outputs have ended.
@@ -325,21 +342,16 @@ impl Stdio {
         self.waiting = Vec::new();
         self.terminal = None;
         if let Some(log) = &mut self.log {
-            for stream in [Stream::Stdout, Stream::Stderr] {
-                if let Err(e) = log.end(stream) {
-                    say(format!("write the end of a container log: {e}"));
-                }
-            }
-            if !log.is_compressing() {
-                self.log = None;
-            }
+            log.end(Instant::now());
         }
+        self.let_go_of_log();
         self.clients.retain(|_, client| client.close());
     }
 
-    /// Clients that are still being told.
+    /// Clients are still being told, or the log waits for room and that is no lost cause yet.
     pub(crate) fn has_clients(&self) -> bool {
-        !self.clients.is_empty()
+        let waits = |log: &Log| log.is_worth_waiting(Instant::now());
+        !self.clients.is_empty() || self.log.as_ref().is_some_and(waits)
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use gantry_logs::format::Format;
 use gantry_logs::{LogReader, ReadOptions, Rotation};
 use gantry_supervisor_proto::stream::{Kind, Parser, header};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const ALL: Wants = Wants {
     stdin: true,
@@ -61,6 +61,123 @@ fn output_goes_to_the_log_and_to_every_client() {
         texts,
         [b"out\n".to_vec(), b"err\n".to_vec(), b"rest\n".to_vec()]
     );
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A log on a disk that is full until [`room`].
+fn full(name: &str) -> (PathBuf, LogWriter) {
+    let (path, _) = log(name);
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let writer = LogWriter::open(&path, Format::Cri, Rotation::default()).unwrap();
+    (path, writer)
+}
+
+/// From now on the log is a file on another disk.
+fn room(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    File::create(path).unwrap();
+}
+
+fn texts(path: &Path) -> Vec<String> {
+    let mut reader = LogReader::open(path, Format::Cri, ReadOptions::default()).unwrap();
+    let entries =
+        std::iter::from_fn(|| Some(reader.read_more().unwrap()).filter(|e| !e.is_empty()));
+    entries
+        .flatten()
+        .map(|e| String::from_utf8(e.bytes).unwrap().trim_end().to_owned())
+        .collect()
+}
+
+/// Numbered lines until nobody reads them; answers how many.
+fn write_until_held_up(stdio: &mut Stdio, out: &mut File) -> usize {
+    let mut buffer = vec![0; 32 << 10];
+    let mut count = 0;
+    loop {
+        while stdio.output(0).is_some() && out.write(format!("line {count}\n").as_bytes()).is_ok() {
+            count += 1;
+        }
+        if stdio.output(0).is_none() {
+            return count;
+        }
+        stdio.read_output(0, &mut buffer);
+    }
+}
+
+#[test]
+fn a_process_waits_for_room_for_its_log_and_no_line_is_lost() {
+    let (path, writer) = full("room");
+    let mut stdio = Stdio::new(Some(writer), false);
+    let [_, out, _err] = stdio.pipes(false).unwrap();
+    let mut out = nonblocking(out).unwrap();
+    let mut count = write_until_held_up(&mut stdio, &mut out);
+    assert!(
+        !stdio.is_held_up(),
+        "by no client: an exit does not wait for it"
+    );
+    let again = stdio.deadline(false).expect("tried again");
+    stdio.drop_late(again, false);
+    assert!(stdio.output(0).is_none(), "still full");
+    let again = stdio.deadline(false).unwrap();
+    room(&path);
+    stdio.reopen_log().unwrap();
+    stdio.drop_late(again, false);
+    assert!(stdio.deadline(false).is_none() && stdio.output(0).is_some());
+    for _ in 0..10 {
+        out.write_all(format!("line {count}\n").as_bytes()).unwrap();
+        count += 1;
+    }
+    drop((out, _err));
+    let mut buffer = vec![0; 32 << 10];
+    while !stdio.is_drained() {
+        stdio.read_output(0, &mut buffer);
+        stdio.read_output(1, &mut buffer);
+    }
+    stdio.end();
+    assert!(!stdio.has_clients());
+    let expected: Vec<String> = (0..count).map(|n| format!("line {n}")).collect();
+    assert!(texts(&path) == expected, "{count} lines");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_process_that_ends_on_a_full_disk_is_read_to_its_end_and_its_log_waits_on() {
+    let (path, writer) = full("end");
+    let mut stdio = Stdio::new(Some(writer), false);
+    let [_, out, err] = stdio.pipes(false).unwrap();
+    let mut out = nonblocking(out).unwrap();
+    let mut count = write_until_held_up(&mut stdio, &mut out);
+    while out
+        .write(format!("line {count}\n").as_bytes())
+        .is_ok_and(|n| n > 6)
+    {
+        count += 1;
+    }
+    drop((out, err));
+    stdio.process_reaped();
+    let mut buffer = vec![0; 32 << 10];
+    while !stdio.is_drained() {
+        assert!(stdio.output(0).is_some() || stdio.output(1).is_some());
+        stdio.read_output(0, &mut buffer);
+        stdio.read_output(1, &mut buffer);
+    }
+    stdio.end();
+    assert!(stdio.has_clients(), "for a moment");
+    let now = Instant::now();
+    let log = stdio.log.as_ref().unwrap();
+    assert!(
+        !log.is_worth_waiting(now + std::time::Duration::from_secs(3)),
+        "and no longer"
+    );
+    assert!(stdio.deadline(false).is_some());
+    room(&path);
+    // As a pod's is; what no longer writes is not asked to.
+    stdio.log.as_mut().unwrap().reopen().unwrap();
+    stdio.drop_late(now, false);
+    assert!(stdio.log.is_none() && !stdio.has_clients());
+    let there = texts(&path);
+    let expected: Vec<String> = (0..count).map(|n| format!("line {n}")).collect();
+    assert!(there[..count] == expected[..], "{count} lines");
     std::fs::remove_file(path).unwrap();
 }
 
