@@ -47,6 +47,7 @@ impl Supervisor {
             }
         };
         task.process = None;
+        task.stdio.process_reaped();
         if matches!(task.phase, Phase::Making(_)) {
             // Whoever waited for it has been told by now.
             return self.forget(key);
