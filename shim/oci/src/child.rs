@@ -9,25 +9,35 @@
 //! Everything here runs in a copy of a single-threaded caller: it may allocate, and it never returns into the
 //! caller's code. Nothing it opens is inherited by the command.
 
+mod builder;
 mod cgroupfs;
+mod clocks;
 mod command;
+mod copy_up;
 pub(crate) mod credentials;
 mod devices;
 pub(crate) mod identity;
+mod idmap;
+mod label;
+mod listener;
 mod masks;
 mod mounts;
 mod options;
+mod priority;
 mod process;
+mod refused;
 mod report;
 pub(crate) mod rootfs;
 mod sysctl;
 mod terminal;
 
-use crate::create::{namespace_path, open_namespace};
+use crate::create::{Birth, namespace_path, open_namespace};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::{ExecLaunch, Launch, Stdio};
+use crate::users::Users;
 use gantry_sys::cgroup::{Group, Version};
 use gantry_sys::{namespace, process as sys_process};
+pub(crate) use label::{has_apparmor, has_selinux};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 pub(crate) use process::check as check_process;
 use report::Report;
@@ -36,45 +46,29 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What the parent checks before it clones: mistakes of the configuration cost no process.
 pub(crate) fn check(launch: &Launch<'_>) -> Result<()> {
-    let process = launch
-        .spec
-        .process()
-        .as_ref()
-        .ok_or_else(|| LaunchError::spec("the configuration has no process"))?;
-    process::check(process)?;
-    let linux = launch.spec.linux().as_ref();
-    let mapped = linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty()));
-    if mapped {
-        return Err(LaunchError::unsupported(
-            "user namespaces are not supported yet",
-        ));
+    if let Some(process) = launch.spec.process() {
+        process::check(process)?;
     }
-    if linux.is_some_and(|l| l.intel_rdt().is_some() || l.personality().is_some()) {
-        return Err(LaunchError::unsupported(
-            "intelRdt and personality are not supported",
-        ));
-    }
-    if launch
-        .spec
-        .hooks()
-        .as_ref()
-        .is_some_and(|h| *h != oci_spec::runtime::Hooks::default())
-    {
-        return Err(LaunchError::unsupported("hooks are not supported yet"));
-    }
-    Ok(())
+    crate::hooks::check(launch.spec.hooks().as_ref())?;
+    refused::check(launch.spec)
 }
 
-/// The container's first process. `flags` are the namespaces it was cloned into.
-pub(crate) fn run_container(
-    launch: &Launch<'_>,
-    flags: i32,
-    in_group: bool,
-    report: &OwnedFd,
-) -> ! {
-    let report = Report::new(report);
-    let Err(failed) = container(launch, flags, in_group, &report);
+/// Whether a word is a mount option of the runtime's and not left to the file system.
+#[cfg(test)]
+pub(crate) fn reads_option(word: &str) -> bool {
+    options::Options::parse([word]).is_ok_and(|o| o.data.is_empty())
+}
+
+/// The container's first process, in the caller's user namespace.
+pub(crate) fn run_container(birth: &Birth<'_>) -> ! {
+    let report = Report::new(birth.report);
+    let Err(failed) = container(birth, &report);
     report.fail(&failed)
+}
+
+/// The process that makes a container's first one in another user namespace, and its mounts.
+pub(crate) fn run_builder(birth: &Birth<'_>, users: &Users<'_>, handover: &OwnedFd) -> ! {
+    builder::run(birth, users, handover)
 }
 
 /// One more process of a container.
@@ -84,58 +78,102 @@ pub(crate) fn run_exec(launch: &ExecLaunch<'_>, in_group: bool, report: &OwnedFd
     report.fail(&failed)
 }
 
-fn container(
-    launch: &Launch<'_>,
-    flags: i32,
-    in_group: bool,
-    report: &Report<'_>,
-) -> Result<Infallible> {
-    let join = &launch.join;
-    begin(
-        launch.stdio,
-        report,
-        &[join.net, join.ipc, join.uts, join.pid],
-    )?;
-    let process = launch
-        .spec
-        .process()
-        .as_ref()
-        .ok_or_else(|| LaunchError::spec("no process"))?;
-    process::adjust_oom_score(process);
+fn container(birth: &Birth<'_>, report: &Report<'_>) -> Result<Infallible> {
+    let launch = birth.launch;
+    let runner = birth.runner.map(AsFd::as_fd);
+    begin(launch.stdio, report, &joined(launch, &[runner]))?;
+    prepare(birth)?;
     if launch.cgroup.external {
         report.ask_for_placement()?;
-    } else if let Some(group) = launch.cgroup.group
-        && !in_group
-    {
-        enter_group(group, launch.spec)?;
     }
-    let flags = flags | enter_namespaces(launch)?;
+    let flags = birth.flags | enter_namespaces(launch)?;
+    settle_namespaces(flags)?;
+    let root = rootfs::build(launch, flags, None)?;
+    finish(birth, flags, &root.fd, report)
+}
+
+/// Descriptors a child needs until its namespaces are entered.
+fn joined<'a>(launch: &Launch<'a>, more: &[Option<BorrowedFd<'a>>]) -> Vec<Option<BorrowedFd<'a>>> {
+    let join = &launch.join;
+    let mut list = vec![join.user, join.net, join.ipc, join.uts, join.pid];
+    list.extend_from_slice(more);
+    list
+}
+
+/// What needs the host's rights: the OOM score, and on v1 the cgroup.
+fn prepare(birth: &Birth<'_>) -> Result<()> {
+    let launch = birth.launch;
+    if let Some(process) = launch.spec.process() {
+        process::adjust_oom_score(process);
+    }
+    match launch.cgroup.group {
+        Some(group) if birth.cgroup.is_none() && !launch.cgroup.external => {
+            enter_group(group, launch.spec)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What fresh namespaces want before anything is mounted.
+fn settle_namespaces(flags: i32) -> Result<()> {
     sys_process::new_session_keyring();
     if flags & namespace::NET != 0 {
         raise_loopback()?;
     }
     // Modes given below are meant as they are.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
-    let root = rootfs::build(launch, flags)?;
+    Ok(())
+}
+
+/// From a made root to the user's program.
+fn finish(
+    birth: &Birth<'_>,
+    flags: i32,
+    root: &OwnedFd,
+    report: &Report<'_>,
+) -> Result<Infallible> {
+    let (launch, spec) = (birth.launch, birth.launch.spec);
     set_names(launch, flags)?;
-    let cwd = process.cwd().clone();
-    process::make_directory(&root.fd, &cwd)?;
+    let process = spec.process().as_ref();
+    if let Some(process) = process {
+        process::make_directory(root, process.cwd())?;
+    }
     let console = match launch.stdio {
-        Stdio::Terminal { rows, cols } => Some(terminal::open(&root.fd, rows, cols, true)?),
+        Stdio::Terminal { rows, cols } => Some(terminal::open(root, rows, cols, true)?),
         _ => None,
     };
-    rootfs::enter(&root, launch.spec)?;
-    let seccomp = launch
-        .spec
-        .linux()
-        .as_ref()
-        .and_then(|l| l.seccomp().as_ref());
-    let fds = [Some(root.fd.as_fd()), console.as_ref().map(AsFd::as_fd)];
-    process::execute(process, seccomp, &root.fd, report, fds)
+    if let Some(runner) = birth.runner {
+        crate::hooks::ask(runner)?;
+    }
+    crate::hooks::create_container(launch)?;
+    // From here on the host's files are out of reach.
+    let linux = spec.linux().as_ref();
+    let seccomp = linux.and_then(|l| l.seccomp().as_ref());
+    let listener = seccomp.map(listener::Listener::connect).transpose()?;
+    if let Some(process) = process {
+        label::set(process)?;
+    }
+    rootfs::enter(root, spec)?;
+    let fds = [Some(root.as_fd()), console.as_ref().map(AsFd::as_fd)];
+    let Some(process) = process else {
+        report.ready(fds, &[])?;
+        return Err(LaunchError::spec("the configuration has no process"));
+    };
+    if let Some(linux) = linux {
+        priority::of_container(linux)?;
+    }
+    let start = process::Start {
+        process,
+        seccomp,
+        listener: listener.flatten(),
+        launch: Some(launch),
+    };
+    process::execute(&start, root, report, fds)
 }
 
 fn additional(launch: &ExecLaunch<'_>, in_group: bool, report: &Report<'_>) -> Result<Infallible> {
     begin(launch.stdio, report, &[Some(launch.target)])?;
+    priority::on_processors(launch.process, false)?;
     // From here to exec the container's processes can see this one: nothing of ours may be read through /proc.
     sys_process::set_undumpable()?;
     process::adjust_oom_score(launch.process);
@@ -145,10 +183,14 @@ fn additional(launch: &ExecLaunch<'_>, in_group: bool, report: &Report<'_>) -> R
         group.create().kind(FailureKind::Cgroup)?;
         group.attach_self().kind(FailureKind::Cgroup)?;
     }
+    priority::on_processors(launch.process, true)?;
     sys_process::new_session_keyring();
-    let all =
-        namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::NET | namespace::CGROUP;
-    namespace::enter(launch.target, all).map_err(|e| {
+    let listener = launch
+        .seccomp
+        .map(listener::Listener::connect)
+        .transpose()?;
+    label::set(launch.process)?;
+    enter_all(launch.target).map_err(|e| {
         let errno = e.errno();
         let gone = errno == gantry_sys::Errno::ESRCH;
         let kind = if gone {
@@ -169,13 +211,29 @@ fn additional(launch: &ExecLaunch<'_>, in_group: bool, report: &Report<'_>) -> R
         Stdio::Terminal { rows, cols } => Some(terminal::open(&root, rows, cols, false)?),
         _ => None,
     };
-    process::execute(
-        launch.process,
-        launch.seccomp,
-        &root,
-        report,
-        [None, console.as_ref().map(AsFd::as_fd)],
-    )
+    let start = process::Start {
+        process: launch.process,
+        seccomp: launch.seccomp,
+        listener: listener.flatten(),
+        launch: None,
+    };
+    let fds = [None, console.as_ref().map(AsFd::as_fd)];
+    process::execute(&start, &root, report, fds)
+}
+
+/// Enters all namespaces of a process but the PID one. The kernel refuses to enter the user namespace one is in, and
+/// nothing else tells whether it is another; it has then entered none of them.
+fn enter_all(target: BorrowedFd<'_>) -> gantry_sys::Result<()> {
+    let all = namespace::MOUNT
+        | namespace::UTS
+        | namespace::IPC
+        | namespace::NET
+        | namespace::CGROUP
+        | namespace::TIME;
+    match namespace::enter(target, all | namespace::USER) {
+        Err(e) if e.errno() == gantry_sys::Errno::EINVAL => namespace::enter(target, all),
+        other => other,
+    }
 }
 
 /// Lets go of what belongs to the caller and takes the standard streams.
@@ -212,21 +270,19 @@ fn enter_group(group: &Group, spec: &Spec) -> Result<()> {
 /// namespaces were made here.
 fn enter_namespaces(launch: &Launch<'_>) -> Result<i32> {
     let mut made = 0;
-    let has = |kind| {
-        let list = launch
-            .spec
-            .linux()
-            .as_ref()
-            .and_then(|l| l.namespaces().as_ref());
-        list.into_iter().flatten().any(|n| n.typ() == kind)
-    };
-    if has(LinuxNamespaceType::Cgroup) {
+    if let Some(path) = namespace_path(launch.spec, LinuxNamespaceType::Mount) {
+        namespace::enter(open_namespace(path)?, namespace::MOUNT).kind(FailureKind::Namespace)?;
+    }
+    if lists(launch.spec, LinuxNamespaceType::Time) {
+        made |= clocks::enter(launch.spec)?;
+    }
+    if lists(launch.spec, LinuxNamespaceType::Cgroup) {
         match namespace_path(launch.spec, LinuxNamespaceType::Cgroup) {
             Some(path) => namespace::enter(open_namespace(path)?, namespace::CGROUP)
                 .kind(FailureKind::Namespace)?,
             None => {
                 namespace::unshare(namespace::CGROUP).kind(FailureKind::Namespace)?;
-                made = namespace::CGROUP;
+                made |= namespace::CGROUP;
             }
         }
     }
@@ -243,6 +299,12 @@ fn enter_namespaces(launch: &Launch<'_>) -> Result<i32> {
         }
     }
     Ok(made)
+}
+
+/// Whether the configuration lists this kind of namespace.
+fn lists(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let list = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    list.into_iter().flatten().any(|n| n.typ() == kind)
 }
 
 /// A fresh network namespace has a loopback interface that is down.

@@ -1,133 +1,97 @@
-//! The runtime from the command line, in the shape of other OCI runtimes: `run`, `create`, `start`, `state`, `kill`,
-//! `delete`. It exists to be measured and checked beside them; Gantry itself calls the library.
+//! The runtime from the command line, with the verbs and arguments of runc. It exists to be called by whatever calls
+//! other OCI runtimes, and to be measured and checked beside them; Gantry itself calls the library.
 //!
 //! The caller must be single-threaded (see the crate's first page).
 
+mod args;
+mod control;
+mod exec;
+mod features;
 mod keeper;
 mod launch;
+mod list;
+mod log;
 mod state;
+mod terminal;
 
-use crate::error::{FailureKind, LaunchError};
+use crate::error::LaunchError;
+use args::{Args, usage};
 use state::Store;
 use std::io::Write;
-use std::path::PathBuf;
 
-/// What was said on the command line.
-struct Args {
-    root: PathBuf,
-    bundle: PathBuf,
-    pid_file: Option<PathBuf>,
-    force: bool,
-    rest: Vec<String>,
-}
+type Outcome = Result<i32, LaunchError>;
 
-const USAGE: &str = "usage: oci [--root DIR] run|create [--bundle DIR] [--pid-file FILE] ID
-       oci [--root DIR] start|state ID
-       oci [--root DIR] kill ID [SIGNAL]
-       oci [--root DIR] delete [--force] ID";
-
-/// Runs `args` (without the program's name); the result is the exit code: the container's for `run`, 0 or 1 for the
-/// others, Docker's numbers for a `run` that could not start.
+/// Runs `args` (without the program's name); the result is the exit code: the container's for `run` and `exec`, 0 or 1
+/// for the others, Docker's numbers for what could not start.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
-    match parse(args).and_then(|a| command(&a)) {
+    let parsed = args::parse(args);
+    let log = parsed
+        .as_ref()
+        .map_or_else(|_| log::Log::default(), log::Log::of);
+    match parsed.and_then(|a| command(&a, &log)) {
         Ok(code) => code,
         Err(e) => {
+            log.say(log::Level::Error, &e.message);
             let _ = writeln!(std::io::stderr(), "{e}");
             e.kind.docker_exit_code()
         }
     }
 }
 
-fn usage() -> LaunchError {
-    LaunchError::new(FailureKind::InvalidSpec, USAGE)
-}
-
-fn parse(args: &[String]) -> Result<Args, LaunchError> {
-    let mut made = Args {
-        root: PathBuf::from("/run/gantry-oci"),
-        bundle: PathBuf::from("."),
-        pid_file: None,
-        force: false,
-        rest: Vec::new(),
-    };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = arg
-            .split_once('=')
-            .map_or((arg.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
-        let mut value = || {
-            inline
-                .clone()
-                .or_else(|| args.next().cloned())
-                .map(PathBuf::from)
-                .ok_or_else(usage)
-        };
-        match name {
-            "--root" => made.root = value()?,
-            "--bundle" | "-b" => made.bundle = value()?,
-            "--pid-file" => made.pid_file = Some(value()?),
-            "--force" | "-f" => made.force = true,
-            _ if name.starts_with('-') => return Err(usage()),
-            _ => made.rest.push(arg.clone()),
-        }
+fn command(args: &Args, log: &log::Log) -> Outcome {
+    match args.verb.as_str() {
+        "help" => return print(args::USAGE),
+        "version" => return print(&features::version()),
+        "features" => return features::print(),
+        "list" => return list::list(args),
+        _ => {}
     }
-    Ok(made)
-}
-
-fn command(args: &Args) -> Result<i32, LaunchError> {
-    let (verb, id) = match &args.rest[..] {
-        [verb, id, ..] => (verb.as_str(), id.as_str()),
-        _ => return Err(usage()),
+    let [id, rest @ ..] = &args.rest[..] else {
+        return Err(usage());
     };
     let store = Store::new(&args.root, id)?;
-    match (verb, args.rest.len()) {
-        ("run", 2) => launch::run(&store, &args.bundle, args.pid_file.as_deref()),
-        ("create", 2) => keeper::create(&store, &args.bundle, args.pid_file.as_deref()),
-        ("start", 2) => keeper::start(&store),
-        ("state", 2) => {
-            let text = serde_json::to_string_pretty(&store.load()?.report()).unwrap_or_default();
-            let _ = writeln!(std::io::stdout(), "{text}");
-            Ok(0)
+    match (args.verb.as_str(), rest) {
+        ("run", []) if args.has("detach") => {
+            keeper::create(&store, args, log)?;
+            keeper::start(&store, log)
         }
-        ("kill", 2 | 3) => store.kill(args.rest.get(2).map_or("TERM", String::as_str)),
-        ("delete", 2) => store.delete(args.force),
+        ("run", []) => launch::run(&store, args, log),
+        ("create", []) => keeper::create(&store, args, log),
+        ("start", []) => keeper::start(&store, log),
+        ("state", []) => {
+            let report = store.load()?.report();
+            print(&serde_json::to_string_pretty(&report).unwrap_or_default())
+        }
+        ("kill", []) => store.kill("TERM", args.has("all")),
+        ("kill", [signal]) => store.kill(signal, args.has("all")),
+        ("delete", []) => store.delete(args.has("force"), log),
+        ("exec", command) => exec::exec(&store, args, command, log),
+        ("ps", _) => list::processes(&store, args),
+        ("pause", []) => control::freeze(&store, true),
+        ("resume", []) => control::freeze(&store, false),
+        ("update", []) => control::update(&store, args),
+        ("events", []) => control::stats(&store, args),
         _ => Err(usage()),
     }
+}
+
+fn print(text: &str) -> Outcome {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn strings(list: &[&str]) -> Vec<String> {
-        list.iter().map(|s| (*s).to_owned()).collect()
-    }
-
-    #[test]
-    fn flags_are_taken_in_both_forms() {
-        let a = parse(&strings(&[
-            "--root=/r",
-            "run",
-            "--bundle",
-            "/b",
-            "--pid-file=/p",
-            "x",
-        ]))
-        .unwrap();
-        assert_eq!(
-            (a.root, a.bundle, a.pid_file),
-            ("/r".into(), "/b".into(), Some("/p".into()))
-        );
-        assert_eq!(a.rest, ["run", "x"]);
-        assert!(parse(&strings(&["--what"])).is_err());
-        assert!(parse(&strings(&["--root"])).is_err());
-    }
-
     #[test]
     fn unknown_verbs_and_bad_ids_are_refused() {
+        let strings =
+            |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).to_owned()).collect() };
         assert_eq!(main(&strings(&["fly", "x"])), 125);
         assert_eq!(main(&strings(&["state", "../x"])), 125);
+        assert_eq!(main(&strings(&["state"])), 125);
         assert_eq!(main(&[]), 125);
     }
 }

@@ -15,6 +15,8 @@ pub struct Launch<'a> {
     /// set, is resolved inside the root as `user[:group]` and wins over the numbers; after a `;` may follow, separated
     /// by commas, `gid=N` (primary group), `!` (none of the image's groups) and more groups by name or number.
     pub spec: &'a Spec,
+    /// Folder of the configuration, as hooks are told.
+    pub bundle: &'a Path,
     /// Where its root comes from.
     pub rootfs: Rootfs<'a>,
     /// Its standard streams.
@@ -77,6 +79,8 @@ pub enum Stdio<'a> {
 /// the caller's otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Join<'a> {
+    /// User namespace, entered before all others. Those given beside it should belong to it.
+    pub user: Option<BorrowedFd<'a>>,
     /// Network namespace.
     pub net: Option<BorrowedFd<'a>>,
     /// IPC namespace.

@@ -14,9 +14,11 @@ mod create;
 mod error;
 mod exec;
 pub mod foreign;
+pub mod hooks;
 mod launch;
 mod pending;
 mod resources;
+mod users;
 
 pub use create::create;
 pub use error::{FailureKind, LaunchError};

@@ -5,13 +5,13 @@
 //!   P  place me (external only)  →
 //!                                ←  p
 //!   R  ready (+ root, console)   →
-//!                                ←  g
+//!                                ←  g, and the child's pid as the caller counts
 //!   (socket closes: executed)    →
 //!   E  error, JSON               →     at any time, then the child ends
 //! ```
 
 use crate::error::{FailureKind, LaunchError};
-use gantry_sys::{Errno, fdpass};
+use gantry_sys::{Errno, fdpass, process};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Longest packet; an error message is cut to fit.
@@ -28,6 +28,8 @@ pub struct Pending {
     report: OwnedFd,
     /// Whether [`Pending::go`] was said: before it, a closed socket means a dead child.
     told: bool,
+    /// Processes beside the child that end when it is ready, reaped here.
+    helpers: Vec<OwnedFd>,
 }
 
 /// What a ready child has sent.
@@ -38,6 +40,8 @@ pub struct Ready {
     pub rootfs: Option<OwnedFd>,
     /// Master side of its terminal, blocking mode.
     pub console: Option<OwnedFd>,
+    /// What was asked for and could not be granted, in words; the container is to start without it.
+    pub warnings: Vec<String>,
 }
 
 /// What is known after a [`Pending::poll`].
@@ -66,6 +70,20 @@ impl Pending {
             pidfd,
             report,
             told: false,
+            helpers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_helper(mut self, helper: Option<OwnedFd>) -> Self {
+        self.helpers.extend(helper);
+        self
+    }
+
+    /// Helpers have nothing more to do; one that still hangs in something is not waited for.
+    fn reap_helpers(&mut self) {
+        for helper in self.helpers.drain(..) {
+            let _ = process::pidfd_send_signal(&helper, libc::SIGKILL);
+            let _ = process::wait(&helper);
         }
     }
 
@@ -84,10 +102,15 @@ impl Pending {
         match buffer[..got.len].split_first() {
             None => self.closed(),
             Some((b'P', _)) => Ok(Progress::Place),
-            Some((b'R', _)) => Ok(Progress::Ready(Ready {
-                rootfs: if buffer[1] == 1 { fds.next() } else { None },
-                console: fds.next(),
-            })),
+            Some((b'R', rest)) => {
+                self.reap_helpers();
+                let (root, warnings) = rest.split_first().unwrap_or((&0, &[]));
+                Ok(Progress::Ready(Ready {
+                    rootfs: if *root == 1 { fds.next() } else { None },
+                    console: fds.next(),
+                    warnings: serde_json::from_slice(warnings).unwrap_or_default(),
+                }))
+            }
             Some((b'E', text)) => Err(serde_json::from_slice(text).unwrap_or_else(|_| {
                 LaunchError::new(
                     FailureKind::System,
@@ -127,11 +150,17 @@ impl Pending {
     /// EPIPE when the child is gone.
     pub fn go(&mut self) -> Result<(), LaunchError> {
         self.told = true;
-        self.say(b"g")
+        self.say(format!("g{}", self.pid).as_bytes())
     }
 
     fn say(&self, word: &[u8]) -> Result<(), LaunchError> {
         fdpass::send(&self.report, word, &[])?;
         Ok(())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.reap_helpers();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::program::{ARCH, Insn, JEQ, JGE, JUMP, LOAD, NUMBER, RETURN, len, search};
 use crate::rules::{Decisions, Error, Result};
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 
 /// The longest program the kernel takes (BPF_MAXINSNS).
 const MAX: usize = 4096;
@@ -28,7 +28,7 @@ pub struct Program {
 /// What is not supported, and numbers out of range; see [`Error`].
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program> {
     let mut code: Vec<Insn> = vec![(LOAD, 0, 0, ARCH)];
-    for arch in architectures(profile) {
+    for arch in listed(profile) {
         let mut block = vec![(LOAD, 0, 0, NUMBER)];
         if arch == Arch::ScmpArchX86_64 {
             block.extend([(JGE, 0, 1, X32_BIT), (RETURN, 0, 0, NO_SUCH_CALL)]);
@@ -47,23 +47,31 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Program> {
     })
 }
 
+/// Flags of a profile that are known.
+pub const FLAGS: &str = "SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW SECCOMP_FILTER_FLAG_TSYNC \
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+
+/// Architectures a filter of this machine can tell apart, the native one first.
+pub fn architectures() -> impl Iterator<Item = Arch> {
+    let list: &[Arch] = if cfg!(target_arch = "aarch64") {
+        &[Arch::ScmpArchAarch64]
+    } else {
+        &[Arch::ScmpArchX86_64, Arch::ScmpArchX86]
+    };
+    list.iter().copied()
+}
+
 /// What is listed and has a table here; the native one always. x32 is answered beside x86_64, others are refused by
 /// the last instruction: a profile may well list more than this machine can run.
-fn architectures(profile: &LinuxSeccomp) -> Vec<Arch> {
-    let native = if cfg!(target_arch = "aarch64") {
-        Arch::ScmpArchAarch64
-    } else {
-        Arch::ScmpArchX86_64
+fn listed(profile: &LinuxSeccomp) -> Vec<Arch> {
+    let wanted = |arch: &Arch| {
+        let mut list = profile.architectures().iter().flatten();
+        list.any(|a| a == arch)
     };
-    let mut list = vec![native];
-    for arch in profile.architectures().iter().flatten() {
-        let known = matches!(arch, Arch::ScmpArchX86_64 | Arch::ScmpArchX86)
-            && native == Arch::ScmpArchX86_64;
-        if known && !list.contains(arch) {
-            list.push(*arch);
-        }
-    }
-    list
+    let native = architectures().take(1);
+    native
+        .chain(architectures().skip(1).filter(wanted))
+        .collect()
 }
 
 /// AUDIT_ARCH_* (linux/audit.h), which runtime-spec's numbers are.
@@ -72,10 +80,20 @@ fn audit_arch(arch: Arch) -> u32 {
 }
 
 fn flags(profile: &LinuxSeccomp) -> u32 {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    let mut rules = profile.syscalls().iter().flatten();
+    let asks = rules.any(|r| r.action() == notify);
     let bit = |flag: &LinuxSeccompFilterFlag| match flag {
-        // One thread only at that moment; a listener is refused elsewhere.
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync
-        | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+        // One thread only at that moment.
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
+        // The kernel takes it with a listener only (5.19).
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {
+            if asks {
+                32
+            } else {
+                0
+            }
+        }
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => 2,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 4,
     };

@@ -10,7 +10,7 @@ mod program;
 mod rules;
 mod table;
 
-pub use compile::{Program, compile};
+pub use compile::{FLAGS, Program, architectures, compile};
 pub use default::default_profile;
 pub use parse::{ParseError, parse_profile};
 pub use rules::{Error, Result};

@@ -13,9 +13,6 @@ use std::collections::HashMap;
 /// A profile that cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// This runtime has no agent to ask.
-    #[error("seccomp action {0} is not supported")]
-    Action(String),
     /// There is no table of its call numbers.
     #[error("seccomp architecture {0} is not supported")]
     Architecture(String),
@@ -197,6 +194,6 @@ pub(crate) fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u
         A::ScmpActTrace => 0x7ff0_0000 | (errno.unwrap_or(1) & 0xffff),
         A::ScmpActLog => 0x7ffc_0000,
         A::ScmpActAllow => 0x7fff_0000,
-        A::ScmpActNotify => return Err(Error::Action(action.to_string())),
+        A::ScmpActNotify => 0x7fc0_0000,
     })
 }

@@ -221,11 +221,15 @@ pub fn set_namespace_propagation(how: Propagation) -> Result<()> {
 /// # Errors
 /// EINVAL when propagation is shared or the root is an initramfs.
 pub fn pivot_root(root: impl AsFd) -> Result<()> {
-    nix::unistd::fchdir(root).map_err(|e| Error::new("enter new root", e))?;
+    nix::unistd::fchdir(&root).map_err(|e| Error::new("enter new root", e))?;
+    let old = std::fs::File::open("/").map_err(|e| Error::from_io("open old root", &e))?;
     // "." twice puts the old root on top of the new one (pivot_root(2)), from where it is taken off at once.
     // SAFETY: constant NUL-terminated paths.
     let ret = unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) };
     check(ret, || "pivot root".into())?;
+    // Its mounts may be peers of the host's, where taking them off would then show.
+    set_propagation(&old, Propagation::Private, true)?;
+    nix::unistd::fchdir(&old).map_err(|e| Error::new("enter old root", e))?;
     detach(Path::new("."))?;
     nix::unistd::chdir("/").map_err(|e| Error::new("enter new /", e))
 }

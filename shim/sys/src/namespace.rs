@@ -140,9 +140,9 @@ pub fn fork(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
 ///
 /// # Errors
 /// As [`fork`].
-pub fn fork_sibling(flags: Flags) -> Result<Forked> {
+pub fn fork_sibling(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
     // The kernel takes the signal of the caller itself for a sibling and wants none named.
-    clone(flags | libc::CLONE_PARENT, None, 0)
+    clone(flags | libc::CLONE_PARENT, cgroup, 0)
 }
 
 fn clone(flags: Flags, cgroup: Option<BorrowedFd<'_>>, signal: u64) -> Result<Forked> {

@@ -74,6 +74,17 @@ pub fn resize(master: impl AsFd, rows: u16, cols: u16) -> Result<()> {
     check(ret.into(), || "resize terminal".into()).map(|_| ())
 }
 
+/// The window size of a terminal, rows and columns; `None` for what is no terminal.
+#[must_use]
+pub fn size(terminal: impl AsFd) -> Option<(u16, u16)> {
+    // SAFETY: winsize is plain data for which zero is valid.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    let fd = terminal.as_fd().as_raw_fd();
+    // SAFETY: TIOCGWINSZ fills one winsize.
+    let ret = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut size) };
+    (ret == 0).then_some((size.ws_row, size.ws_col))
+}
+
 /// Makes the terminal the controlling one of the calling session leader.
 ///
 /// # Errors

@@ -18,19 +18,22 @@ pub(super) struct Final {
 
 /// From the configuration and what this process holds. Inheritable is only ever what ambient needs: a non-empty
 /// inheritable set would let a file's inheritable bits give capabilities back.
-pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<Final> {
+///
+/// What this process does not hold itself it cannot give: that is told and no failure (config, "capabilities").
+pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<(Final, Vec<String>)> {
     let Some(wanted) = process.capabilities() else {
-        return Ok(Final::default());
+        return Ok((Final::default(), Vec::new()));
     };
     let set = |list: &Option<Capabilities>| -> Result<Set> {
         let names: Vec<String> = list.iter().flatten().map(ToString::to_string).collect();
         caps::parse(names.iter().map(String::as_str)).map_err(|e| LaunchError::spec(e.to_string()))
     };
-    let bounding = set(wanted.bounding())? & bounding;
-    let permitted = set(wanted.permitted())? & held.permitted;
-    let effective = set(wanted.effective())? & permitted;
-    let ambient = set(wanted.ambient())? & permitted & bounding;
-    Ok(Final {
+    let mut missing = Missing::default();
+    let bounding = missing.clamp(set(wanted.bounding())?, bounding);
+    let permitted = missing.clamp(set(wanted.permitted())?, held.permitted);
+    let effective = missing.clamp(set(wanted.effective())?, permitted);
+    let ambient = missing.clamp(set(wanted.ambient())?, permitted & bounding);
+    let made = Final {
         bounding,
         caps: Caps {
             effective,
@@ -38,7 +41,28 @@ pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<Final
             inheritable: ambient,
         },
         ambient,
-    })
+    };
+    Ok((made, missing.words()))
+}
+
+/// Capabilities asked for and not to be had.
+#[derive(Default)]
+struct Missing(Set);
+
+impl Missing {
+    fn clamp(&mut self, wanted: Set, held: Set) -> Set {
+        self.0 |= wanted & !held;
+        wanted & held
+    }
+
+    fn words(&self) -> Vec<String> {
+        let names = (0_u32..)
+            .zip(caps::NAMES)
+            .filter(|(n, _)| self.0 & 1 << n != 0);
+        names
+            .map(|(_, name)| format!("capability CAP_{name} cannot be granted"))
+            .collect()
+    }
 }
 
 /// Becomes the user, keeping permitted capabilities for the filter; what is in force meanwhile is the final set.
@@ -75,7 +99,9 @@ pub(super) fn settle(sets: &Final) -> Result<()> {
 }
 
 /// Applies resource limits. What the host does not let us raise is clamped to the most it allows.
-pub(super) fn limit_resources(process: &Process) -> Result<()> {
+/// Answers what was clamped.
+pub(super) fn limit_resources(process: &Process) -> Result<Vec<String>> {
+    let mut clamped = Vec::new();
     for limit in process.rlimits().iter().flatten() {
         let what = resource(limit.typ());
         let (soft, hard) = (limit.soft().min(limit.hard()), limit.hard());
@@ -84,13 +110,14 @@ pub(super) fn limit_resources(process: &Process) -> Result<()> {
                 let (_, most) =
                     getrlimit(what).map_err(|e| Error::new("read resource limit", e))?;
                 let hard = hard.min(most);
+                clamped.push(format!("{} is cut to {hard}", limit.typ()));
                 setrlimit(what, soft.min(hard), hard)
                     .map_err(|e| Error::new(format!("set {}", limit.typ()), e))?;
             }
             other => other.map_err(|e| Error::new(format!("set {}", limit.typ()), e))?,
         }
     }
-    Ok(())
+    Ok(clamped)
 }
 
 pub(crate) fn resource(kind: PosixRlimitType) -> Resource {
@@ -128,7 +155,8 @@ mod tests {
             permitted: 1,
             inheritable: 0,
         };
-        let f = plan(&process, held, 1).unwrap();
+        let (f, warnings) = plan(&process, held, 1).unwrap();
+        assert_eq!(warnings, ["capability CAP_SYS_RESOURCE cannot be granted"]);
         assert_eq!(
             f,
             Final {
@@ -156,7 +184,8 @@ mod tests {
                 },
                 7
             )
-            .unwrap(),
+            .unwrap()
+            .0,
             Final::default()
         );
     }

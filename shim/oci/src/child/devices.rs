@@ -2,6 +2,7 @@
 //! it must be the very device, or the start fails.
 
 use crate::error::{FailureKind, Kind, LaunchError, Result};
+use crate::users::Maps;
 use gantry_sys::beneath::{self, Links};
 use gantry_sys::{Errno, Error};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknodat};
@@ -80,12 +81,14 @@ fn node(dir: &OwnedFd, name: &Path, kind: SFlag, mode: u32, device: u64) -> Resu
 }
 
 /// Devices of the configuration beyond the default ones.
-pub(super) fn extra(spec: &Spec, root: &OwnedFd) -> Result<()> {
+pub(super) fn extra(spec: &Spec, root: &OwnedFd, maps: Option<&Maps>) -> Result<()> {
     let list = spec.linux().as_ref().and_then(|l| l.devices().as_ref());
-    list.into_iter().flatten().try_for_each(|d| one(d, root))
+    list.into_iter()
+        .flatten()
+        .try_for_each(|d| one(d, root, maps))
 }
 
-fn one(d: &LinuxDevice, root: &OwnedFd) -> Result<()> {
+fn one(d: &LinuxDevice, root: &OwnedFd, maps: Option<&Maps>) -> Result<()> {
     let bad = || LaunchError::spec(format!("device path {}", d.path().display()));
     let (parent, name) = (
         d.path().parent().ok_or_else(bad)?,
@@ -110,9 +113,14 @@ fn one(d: &LinuxDevice, root: &OwnedFd) -> Result<()> {
         device,
     )?;
     if d.uid().unwrap_or(0) != 0 || d.gid().unwrap_or(0) != 0 {
+        let (mut uid, mut gid) = (d.uid(), d.gid());
+        if let Some(maps) = maps {
+            uid = uid.map(|n| maps.user(n)).transpose()?;
+            gid = gid.map(|n| maps.group(n)).transpose()?;
+        }
         let (uid, gid) = (
-            d.uid().map(nix::unistd::Uid::from_raw),
-            d.gid().map(nix::unistd::Gid::from_raw),
+            uid.map(nix::unistd::Uid::from_raw),
+            gid.map(nix::unistd::Gid::from_raw),
         );
         nix::unistd::fchownat(
             &dir,

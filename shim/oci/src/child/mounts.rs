@@ -1,10 +1,11 @@
 //! The configuration's mounts, in its order: each made detached, its target opened beneath the root, then attached.
 
 use super::options::Options;
-use super::rootfs::{Root, source_error};
-use super::{cgroupfs, devices};
+use super::rootfs::{Root, Shift, source_error};
+use super::{cgroupfs, copy_up, devices, idmap};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::Launch;
+use crate::users::Maps;
 use gantry_sys::beneath::{self, Links};
 use gantry_sys::mount::{self, FsContext, NODEV, NOEXEC, NOSUID, Propagation, RDONLY};
 use oci_spec::runtime::{Mount, Spec};
@@ -36,37 +37,57 @@ fn is_bind(m: &Mount, o: &Options) -> bool {
     o.bind.is_some() || m.typ().as_deref() == Some("bind")
 }
 
-/// Clones the sources of binds that stay connected with the host, by place in the list.
-pub(super) fn clone_propagated(spec: &Spec) -> Result<Vec<Option<OwnedFd>>> {
+/// Makes the file systems a user namespace may not make for itself, by place in the list; binds are left out.
+pub(super) fn make_early(spec: &Spec, maps: &Maps) -> Result<Vec<Option<OwnedFd>>> {
     let one = |m: &Mount| -> Result<Option<OwnedFd>> {
         let o = options(m)?;
-        let connected = matches!(
-            o.propagation,
-            Some((Propagation::Shared | Propagation::Slave, _))
-        );
-        if is_bind(m, &o) && connected {
-            bind_source(m, &o).map(Some)
-        } else {
-            Ok(None)
+        let kind = m.typ().as_deref().unwrap_or("bind");
+        if is_bind(m, &o) || matches!(kind, "cgroup" | "cgroup2") {
+            return Ok(None);
         }
+        fresh(m, kind, &shifted(&o, maps)?).map(Some)
     };
     spec.mounts().iter().flatten().map(one).collect()
 }
 
-/// Makes and attaches all of them.
+/// Owners given to a file system are numbers inside.
+fn shifted(o: &Options, maps: &Maps) -> Result<Options> {
+    let mut made = o.clone();
+    for (key, value) in &mut made.data {
+        let number = || {
+            value
+                .parse()
+                .map_err(|_| LaunchError::spec(format!("{key}={value}")))
+        };
+        let outside = match key.as_str() {
+            "uid" => maps.user(number()?)?,
+            "gid" => maps.group(number()?)?,
+            _ => continue,
+        };
+        *value = outside.to_string();
+    }
+    Ok(made)
+}
+
+/// Makes and attaches all of them, and the devices.
 pub(super) fn apply(
     launch: &Launch<'_>,
     root: &mut Root,
-    early: Vec<Option<OwnedFd>>,
     flags: i32,
+    mut shift: Option<&mut Shift>,
 ) -> Result<()> {
-    let mut early = early.into_iter();
+    let mut early = shift
+        .as_mut()
+        .map(|s| std::mem::take(&mut s.made))
+        .unwrap_or_default()
+        .into_iter();
+    let shift = shift.as_deref();
     let mut has_dev = false;
     for m in launch.spec.mounts().iter().flatten() {
         let early = early.next().flatten();
         has_dev |= m.destination() == Path::new("/dev");
         let dest = m.destination().display().to_string();
-        one(launch, root, m, early, flags).map_err(|e| LaunchError {
+        one(launch, root, m, early, flags, shift).map_err(|e| LaunchError {
             kind: if e.kind == FailureKind::System {
                 FailureKind::Mount
             } else {
@@ -81,7 +102,7 @@ pub(super) fn apply(
             .kind(FailureKind::Mount)?;
         devices::fill(&dev)?;
     }
-    Ok(())
+    devices::extra(launch.spec, &root.fd, shift.map(|s| &s.maps))
 }
 
 fn one(
@@ -90,49 +111,27 @@ fn one(
     m: &Mount,
     early: Option<OwnedFd>,
     flags: i32,
+    shift: Option<&Shift>,
 ) -> Result<()> {
     let o = options(m)?;
     let kind = m.typ().as_deref().unwrap_or("bind");
     if is_bind(m, &o) {
-        let fd = match early {
-            Some(fd) => fd,
-            None => bind_source(m, &o)?,
-        };
+        let fd = bind_source(m, &o)?;
         let target = bind_target(root, m, &fd)?;
+        idmap::apply(&fd, m, &o, shift)?;
         change(&fd, &o)?;
         return attach(&fd, &target);
     }
     if kind == "cgroup" || kind == "cgroup2" {
         return cgroupfs::mount(launch, root, m.destination(), o.set, flags);
     }
-    let source = m
-        .source()
-        .as_ref()
-        .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    let fd = match early {
+        Some(fd) => fd,
+        None => fresh(m, kind, &o)?,
+    };
+    idmap::apply(&fd, m, &o, shift)?;
     let dest = m.destination();
     let is_dev = dest == Path::new("/dev");
-    // None of the kernel's own file systems ever needs these, whatever a configuration forgets to say.
-    let always = if matches!(kind, "proc" | "sysfs" | "mqueue") {
-        NOSUID | NODEV | NOEXEC
-    } else {
-        0
-    };
-    // /dev is filled before it becomes read-only.
-    let first = Options {
-        set: if is_dev {
-            o.set & !RDONLY
-        } else {
-            o.set | always
-        },
-        ..o.clone()
-    };
-    let fd = file_system(kind, &source, &first)?;
-    if is_dev {
-        devices::fill(&fd)?;
-        if o.set & RDONLY != 0 {
-            mount::set_attr(&fd, RDONLY, 0, false)?;
-        }
-    }
     // A symlink in an image must not send the kernel's own file systems elsewhere.
     let links = if is_dev || matches!(kind, "proc" | "sysfs") {
         Links::Refuse
@@ -148,11 +147,42 @@ fn one(
     } else {
         refuse_inside_proc(&target, dest)?;
     }
+    if o.copy_up {
+        copy_up::fill(&target, &fd, kind)?;
+    }
+    if is_dev {
+        devices::fill(&fd)?;
+    }
+    // Filled first.
+    if o.set & RDONLY != 0 && (is_dev || o.copy_up) {
+        mount::set_attr(&fd, RDONLY, 0, false)?;
+    }
     attach(&fd, &target)?;
+    if o.set_recursive | o.clear_recursive != 0 {
+        mount::set_attr(&fd, o.set_recursive, o.clear_recursive, true)?;
+    }
     if let Some((how, recursive)) = o.propagation {
         mount::set_propagation(&fd, how, recursive)?;
     }
     Ok(())
+}
+
+/// A file system of the configuration's list, detached. What is to be filled is not read-only yet.
+fn fresh(m: &Mount, kind: &str, o: &Options) -> Result<OwnedFd> {
+    let source = m
+        .source()
+        .as_ref()
+        .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    // None of the kernel's own file systems ever needs these, whatever a configuration forgets to say.
+    let always = if matches!(kind, "proc" | "sysfs" | "mqueue") {
+        NOSUID | NODEV | NOEXEC
+    } else {
+        0
+    };
+    let filled = m.destination() == Path::new("/dev") || o.copy_up;
+    let set = (o.set | always) & if filled { !RDONLY } else { !0 };
+    let o = Options { set, ..o.clone() };
+    file_system(kind, &source, &o)
 }
 
 fn attach(fd: &OwnedFd, target: &OwnedFd) -> Result<()> {

@@ -20,6 +20,10 @@ pub(super) struct Options {
     pub(super) bind: Option<bool>,
     /// Propagation, of submounts too or not.
     pub(super) propagation: Option<(Propagation, bool)>,
+    /// Owners mapped, of submounts too or not.
+    pub(super) idmap: Option<bool>,
+    /// A tmpfs begins with what its target holds.
+    pub(super) copy_up: bool,
     /// Options of the file system.
     pub(super) data: Vec<(String, String)>,
 }
@@ -37,7 +41,10 @@ fn attribute(word: &str) -> Option<(Attr, bool)> {
         "exec" => (NOEXEC, false),
         "noatime" => (NOATIME, true),
         "strictatime" => (STRICTATIME, true),
-        "relatime" | "atime" => (gantry_sys::mount::ATIME_MASK, false),
+        // The kernel's own way, which no bit says.
+        "relatime" | "norelatime" | "atime" | "nostrictatime" => {
+            (gantry_sys::mount::ATIME_MASK, false)
+        }
         "nodiratime" => (NODIRATIME, true),
         "diratime" => (NODIRATIME, false),
         "nosymfollow" => (NOSYMFOLLOW, true),
@@ -70,7 +77,11 @@ impl Options {
                 "bind" => o.bind = Some(o.bind.unwrap_or(false)),
                 "rbind" => o.bind = Some(true),
                 "defaults" | "" | "async" | "remount" => {}
-                "idmap" | "ridmap" | "tmpcopyup" => {
+                "idmap" => o.idmap = Some(false),
+                "ridmap" => o.idmap = Some(true),
+                "tmpcopyup" => o.copy_up = true,
+                // Of the host's mount(8) only, or of file systems mounted long before.
+                "loop" | "auto" | "noauto" | "user" | "nouser" | "_netdev" | "nofail" => {
                     return Err(LaunchError::unsupported(format!("mount option {word}")));
                 }
                 _ if word.starts_with("x-") => {}
@@ -133,7 +144,9 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_said() {
-        assert!(Options::parse(["idmap"]).is_err());
+        assert!(Options::parse(["loop"]).is_err());
+        let o = Options::parse(["ridmap", "tmpcopyup"]).unwrap();
+        assert_eq!((o.idmap, o.copy_up), (Some(true), true));
         assert_eq!(
             Options::parse(["bind", "defaults"]).unwrap().bind,
             Some(false)

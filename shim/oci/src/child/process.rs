@@ -1,9 +1,12 @@
 //! The second half of every launch, for a container's first process and an exec alike: user, directory, command,
 //! ready, go, filter, capabilities, exec.
 
+use super::listener::Listener;
 use super::report::Report;
-use super::{command, credentials, identity};
+use super::{command, credentials, identity, label, priority};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
+use crate::hooks::{self, Stage, State};
+use crate::launch::Launch;
 use gantry_sys::beneath::{self, Links};
 use gantry_sys::{Errno, caps, process as sys};
 use nix::fcntl::OFlag;
@@ -24,22 +27,20 @@ pub(crate) fn check(process: &Process) -> Result<()> {
             process.cwd().display()
         )));
     }
-    let set = |label: &Option<String>| {
-        label
-            .as_ref()
-            .is_some_and(|l| !l.is_empty() && l != "unconfined")
-    };
-    if set(process.apparmor_profile()) || set(process.selinux_label()) {
-        return Err(LaunchError::unsupported(
-            "AppArmor and SELinux are not supported yet",
-        ));
+    let mut limits: Vec<_> = process
+        .rlimits()
+        .iter()
+        .flatten()
+        .map(|l| l.typ())
+        .collect();
+    let all = limits.len();
+    limits.sort_by_key(|t| *t as u32);
+    limits.dedup();
+    if limits.len() != all {
+        return Err(LaunchError::spec("process.rlimits names a limit twice"));
     }
-    if process.scheduler().is_some() || process.io_priority().is_some() {
-        return Err(LaunchError::unsupported(
-            "scheduler and ioPriority are not supported",
-        ));
-    }
-    Ok(())
+    label::check(process)?;
+    priority::check(process)
 }
 
 /// Sets how likely the kernel kills this process. A host without CAP_SYS_RESOURCE cannot lower it: then it stays.
@@ -92,19 +93,30 @@ fn enter_directory(root: &OwnedFd, cwd: &Path) -> Result<()> {
     }
 }
 
+/// What is to be run.
+pub(super) struct Start<'a> {
+    pub(super) process: &'a Process,
+    pub(super) seccomp: Option<&'a LinuxSeccomp>,
+    /// Who answers for calls the filter asks about.
+    pub(super) listener: Option<Listener>,
+    /// Of a container's first process.
+    pub(super) launch: Option<&'a Launch<'a>>,
+}
+
 /// Runs the process; comes back only with an error. `fds` go to the caller with the word "ready".
 pub(super) fn execute(
-    process: &Process,
-    seccomp: Option<&LinuxSeccomp>,
+    start: &Start<'_>,
     root: &OwnedFd,
     report: &Report<'_>,
     fds: [Option<BorrowedFd<'_>>; 2],
 ) -> Result<Infallible> {
-    let filter = seccomp.map(gantry_seccomp::compile).transpose();
+    let process = start.process;
+    let filter = start.seccomp.map(gantry_seccomp::compile).transpose();
     let filter = filter.map_err(|e| LaunchError::new(FailureKind::Seccomp, e.to_string()))?;
     let who = identity::resolve(root, process.user())?;
-    let sets = credentials::plan(process, caps::get()?, caps::bounding())?;
-    credentials::limit_resources(process)?;
+    let (sets, mut warnings) = credentials::plan(process, caps::get()?, caps::bounding())?;
+    warnings.extend(credentials::limit_resources(process)?);
+    priority::of_process(process)?;
     own_streams(who.uid);
     credentials::become_user(&who, &sets)?;
     nix::sys::stat::umask(Mode::from_bits_truncate(
@@ -120,22 +132,61 @@ pub(super) fn execute(
     }
     let args = process.args().as_deref().unwrap_or_default();
     let path = command::find(args.first().map_or("", String::as_str), &env)?;
-    report.ready(fds)?;
-    let private = process.no_new_privileges() == Some(true);
-    if private {
-        sys::set_no_new_privs()?;
-        credentials::settle(&sets)?;
-    } else {
-        credentials::raise()?;
+    let pid = report.ready(fds, &warnings)?;
+    let last = Last {
+        sets,
+        private: process.no_new_privileges() == Some(true),
+        filter,
+    };
+    if let Some(launch) = start.launch {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let state = State::new(launch, "created", own);
+        let list = hooks::of(launch.spec.hooks().as_ref(), Stage::StartContainer);
+        // With the rights the program itself will have, as what is run is the container's.
+        hooks::run_as(list, Stage::StartContainer, &state, &|| last.confine(None))?;
     }
-    sys::cloexec_from(3)?;
-    if let Some(filter) = &filter {
-        sys::load_seccomp(&filter.instructions, filter.flags).kind(FailureKind::Seccomp)?;
-    }
-    if !private {
-        credentials::settle(&sets)?;
-    }
+    let message = start.listener.as_ref().map(|listener| {
+        let state = start.launch.map(|l| State::new(l, "creating", pid));
+        (listener, listener.message(state, pid))
+    });
+    last.confine(message.as_ref().map(|(l, m)| (*l, &m[..])))?;
     Err(command::execute(&path, args, &env))
+}
+
+/// The last steps before exec.
+struct Last {
+    sets: credentials::Final,
+    private: bool,
+    filter: Option<gantry_seccomp::Program>,
+}
+
+impl Last {
+    /// Loads the filter and drops to the final sets. Without no_new_privs loading needs a capability, and then the sets
+    /// are settled under the filter.
+    fn confine(&self, listener: Option<(&Listener, &[u8])>) -> Result<()> {
+        if self.private {
+            sys::set_no_new_privs()?;
+            credentials::settle(&self.sets)?;
+        } else {
+            credentials::raise()?;
+        }
+        sys::cloexec_from(3)?;
+        if let Some(filter) = &self.filter {
+            let (code, flags) = (&filter.instructions, filter.flags);
+            match listener {
+                Some((agent, message)) => {
+                    let made =
+                        sys::load_seccomp_listened(code, flags).kind(FailureKind::Seccomp)?;
+                    agent.hand_over(message, &made)?;
+                }
+                None => sys::load_seccomp(code, flags).kind(FailureKind::Seccomp)?,
+            }
+        }
+        if !self.private {
+            credentials::settle(&self.sets)?;
+        }
+        Ok(())
+    }
 }
 
 /// Lets the user reopen his own streams through /dev/stdout: pipes and terminals belong to who made them. What is

@@ -20,22 +20,35 @@ impl<'a> Report<'a> {
     /// Asks to be moved into a cgroup from outside, and waits.
     pub(crate) fn ask_for_placement(&self) -> Result<()> {
         fdpass::send(self.0, b"P", &[])?;
-        self.wait(b'p')
+        self.wait(b'p').map(|_| ())
     }
 
-    /// Says that everything is made, hands out the descriptors, and waits to be told to go.
-    pub(crate) fn ready(&self, [root, console]: [Option<BorrowedFd<'_>>; 2]) -> Result<()> {
+    /// Says that everything is made, hands out the descriptors, and waits to be told to go. Answers the pid of this
+    /// process as the caller counts.
+    pub(crate) fn ready(
+        &self,
+        [root, console]: [Option<BorrowedFd<'_>>; 2],
+        warnings: &[String],
+    ) -> Result<i32> {
         let fds: Vec<_> = root.into_iter().chain(console).collect();
-        fdpass::send(self.0, &[b'R', u8::from(root.is_some())], &fds)?;
+        let mut packet = vec![b'R', u8::from(root.is_some())];
+        let text = serde_json::to_vec(warnings).unwrap_or_default();
+        if !warnings.is_empty() && text.len() < PACKET / 2 {
+            packet.extend(text);
+        }
+        fdpass::send(self.0, &packet, &fds)?;
         self.wait(b'g')
     }
 
     /// A caller that went away wants no container: the child ends without a word.
-    fn wait(&self, word: u8) -> Result<()> {
-        let mut buffer = [0; 8];
+    fn wait(&self, word: u8) -> Result<i32> {
+        let mut buffer = [0; 16];
         let got = fdpass::recv(self.0, &mut buffer)?;
-        match buffer[..got.len].first() {
-            Some(w) if *w == word => Ok(()),
+        match buffer[..got.len].split_first() {
+            Some((w, rest)) if *w == word => {
+                let pid = std::str::from_utf8(rest).ok().and_then(|t| t.parse().ok());
+                Ok(pid.unwrap_or(0))
+            }
             Some(_) => Err(LaunchError::new(
                 FailureKind::System,
                 "caller sent an unknown word",

@@ -1,12 +1,13 @@
 //! The root: made detached, put over `/` of the child's own mount namespace, filled, and pivoted into.
 
 use super::options::Options;
-use super::{devices, masks, mounts, sysctl};
+use super::{masks, mounts, sysctl};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::{Launch, MountDesc, Rootfs};
+use crate::users::Maps;
 use gantry_sys::mount::{self, Overlay, Propagation};
 use oci_spec::runtime::Spec;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// A root under construction.
@@ -17,20 +18,31 @@ pub(super) struct Root {
     pub(super) proc: Option<OwnedFd>,
 }
 
-/// Makes the root and everything mounted in it.
-pub(super) fn build(launch: &Launch<'_>, flags: i32) -> Result<Root> {
-    let fd = make(launch.rootfs)?;
-    // Sources of shared and slave binds are cloned while this namespace still is a peer of the host's.
-    let early = mounts::clone_propagated(launch.spec)?;
-    mount::set_namespace_propagation(Propagation::Private)?;
-    mount::set_propagation(&fd, Propagation::Private, true).kind(FailureKind::Mount)?;
+/// Owners shifted into a user namespace: its maps, and itself.
+pub(super) struct Shift {
+    pub(super) maps: Maps,
+    pub(super) users: OwnedFd,
+    /// File systems made while this process still saw the host's mounts, by place in the list.
+    pub(super) made: Vec<Option<OwnedFd>>,
+}
+
+/// Makes the root and everything mounted in it, for a container whose namespaces this process is in. With `shift` it is
+/// a helper with the host's rights that is in all of them but the user namespace.
+pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) -> Result<Root> {
+    let fd = match &shift {
+        Some(shift) => make_shifted(launch.rootfs, shift)?,
+        None => make(launch.rootfs)?,
+    };
+    // Only the mount the root is put upon: the host's others stay as connected as they are until the pivot, so that
+    // shared and slave binds can be made of them in their turn.
     let top = std::fs::File::open("/").map_err(|e| gantry_sys::Error::from_io("open /", &e))?;
+    mount::set_propagation(&top, Propagation::Private, false).kind(FailureKind::Mount)?;
+    mount::set_propagation(&fd, Propagation::Private, true).kind(FailureKind::Mount)?;
     mount::attach(&fd, &top)
         .map_err(|e| e.within("attach root"))
         .kind(FailureKind::Mount)?;
     let mut root = Root { fd, proc: None };
-    mounts::apply(launch, &mut root, early, flags)?;
-    devices::extra(launch.spec, &root.fd)?;
+    mounts::apply(launch, &mut root, flags, shift)?;
     // Before /proc/sys is made read-only.
     sysctl::apply(launch, &root, flags)?;
     masks::apply(launch.spec, &root.fd)?;
@@ -46,8 +58,8 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32) -> Result<Root> {
 }
 
 /// Makes it the process's root.
-pub(super) fn enter(root: &Root, spec: &Spec) -> Result<()> {
-    mount::pivot_root(&root.fd).kind(FailureKind::Mount)?;
+pub(super) fn enter(root: &OwnedFd, spec: &Spec) -> Result<()> {
+    mount::pivot_root(root).kind(FailureKind::Mount)?;
     let wanted = spec
         .linux()
         .as_ref()
@@ -59,8 +71,53 @@ pub(super) fn enter(root: &Root, spec: &Spec) -> Result<()> {
         Some("unbindable" | "runbindable") => Propagation::Unbindable,
         Some(other) => return Err(LaunchError::spec(format!("root propagation {other:?}"))),
     };
-    mount::set_propagation(&root.fd, how, wanted.is_some_and(|w| w.starts_with('r')))
+    mount::set_propagation(root, how, wanted.is_some_and(|w| w.starts_with('r')))
         .kind(FailureKind::Mount)
+}
+
+/// A root whose owners are a user namespace's: lower layers are mapped as they are read, what is written is on disk
+/// with the shifted numbers.
+fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift) -> Result<OwnedFd> {
+    let Rootfs::Mounts([desc]) = rootfs else {
+        return make(rootfs);
+    };
+    if desc.kind != "overlay" || desc.lower.is_empty() {
+        return make(rootfs);
+    }
+    let mut mapped = desc.clone();
+    let mut held = Vec::new();
+    for lower in &mut mapped.lower {
+        let path = Path::new(&*lower);
+        let fd = mount::open_tree_host(path, false).map_err(|e| source_error(&e, path))?;
+        mount::set_idmap(&fd, &shift.users, false).kind(FailureKind::Mount)?;
+        *lower = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        held.push(fd);
+    }
+    if let ([one], true) = (&held[..], desc.upper.is_empty()) {
+        mount::set_attr(one, mount::RDONLY, 0, false).kind(FailureKind::Mount)?;
+        return Ok(held.remove(0));
+    }
+    // The root of the container is the upper directory itself.
+    if !desc.upper.is_empty() {
+        let (uid, gid) = (shift.maps.user(0)?, shift.maps.group(0)?);
+        own_if_hosts(Path::new(&desc.upper), uid, gid)?;
+    }
+    make(Rootfs::Mounts(std::slice::from_ref(&mapped)))
+}
+
+fn own_if_hosts(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let failed = |e: std::io::Error| {
+        LaunchError::from(gantry_sys::Error::from_io(
+            format!("own {}", path.display()),
+            &e,
+        ))
+    };
+    let seen = std::fs::symlink_metadata(path).map_err(failed)?;
+    if seen.uid() != 0 {
+        return Ok(());
+    }
+    lchown(path, Some(uid), Some(gid)).map_err(failed)
 }
 
 pub(crate) fn make(rootfs: Rootfs<'_>) -> Result<OwnedFd> {

@@ -1,36 +1,43 @@
 //! `create` and `start` in two calls: between them a small process keeps the blocked container, and after the start
 //! it reaps it.
 
-use super::launch::{Bundle, advance, write_pid};
+use super::args::Args;
+use super::launch::{Bundle, advance, poststart, read_spec, until_ready, write_pid};
+use super::log::Log;
 use super::state::Store;
+use super::terminal;
 use crate::error::{FailureKind, LaunchError, Result};
-use crate::pending::{Pending, Progress};
+use crate::pending::Pending;
 use gantry_sys::namespace::{self, Forked};
 use gantry_sys::{fdpass, process};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 
 /// Makes the container and leaves it blocked with a keeper.
-pub(super) fn create(store: &Store, dir: &Path, pid_file: Option<&Path>) -> Result<i32> {
-    let bundle = Bundle::open(dir, &store.id)?;
+pub(super) fn create(store: &Store, args: &Args, log: &Log) -> Result<i32> {
+    let dir = args.path("bundle").unwrap_or_else(|| ".".into());
+    let bundle = Bundle::open(&dir, &store.id)?;
+    if bundle.terminal() != args.has("console-socket") {
+        return Err(LaunchError::spec(
+            "a process with a terminal wants --console-socket, and no other does",
+        ));
+    }
     store.claim()?;
     let (ours, theirs) = crate::create::report_pair()?;
     match namespace::fork(0, None)? {
         Forked::Child => {
             drop(ours);
             let _ = nix::unistd::setsid();
-            keep(store, &bundle, pid_file, theirs);
+            keep(store, &bundle, args, log, theirs);
             process::exit_now(0)
         }
         Forked::Parent(..) => drop(theirs),
     }
     let outcome = answer(&ours);
     if outcome.is_err() {
-        let _ = super::state::remove_group(&bundle.group);
-        store.forget();
+        bundle.undo(store, log);
     }
     outcome.map(|()| 0)
 }
@@ -62,8 +69,8 @@ fn say(socket: &OwnedFd, outcome: &Result<()>) {
 }
 
 /// The keeper's whole life.
-fn keep(store: &Store, bundle: &Bundle, pid_file: Option<&Path>, creator: OwnedFd) {
-    let made = make(store, bundle, pid_file);
+fn keep(store: &Store, bundle: &Bundle, args: &Args, log: &Log, creator: OwnedFd) {
+    let made = make(store, bundle, args, log);
     say(&creator, &made.as_ref().map(|_| ()).map_err(Clone::clone));
     drop(creator);
     let Ok((mut pending, listener)) = made else {
@@ -81,13 +88,28 @@ fn keep(store: &Store, bundle: &Bundle, pid_file: Option<&Path>, creator: OwnedF
     let _ = process::wait(&pending.pidfd);
 }
 
-fn make(store: &Store, bundle: &Bundle, pid_file: Option<&Path>) -> Result<(Pending, OwnedFd)> {
+fn make(store: &Store, bundle: &Bundle, args: &Args, log: &Log) -> Result<(Pending, OwnedFd)> {
     let mut pending = bundle.create(&store.id)?;
-    if !matches!(advance(&mut pending)?, Progress::Ready(_)) {
-        return Err(LaunchError::new(
-            FailureKind::System,
-            "container child spoke out of turn",
-        ));
+    let made = offer(store, bundle, args, log, &mut pending);
+    // Nobody would ever let it go.
+    if made.is_err() {
+        let _ = process::pidfd_send_signal(&pending.pidfd, libc::SIGKILL);
+        let _ = process::wait(&pending.pidfd);
+    }
+    made.map(|listener| (pending, listener))
+}
+
+/// Waits until the container is ready and opens the door for its start.
+fn offer(
+    store: &Store,
+    bundle: &Bundle,
+    args: &Args,
+    log: &Log,
+    pending: &mut Pending,
+) -> Result<OwnedFd> {
+    let ready = until_ready(pending, log)?;
+    if let (Some(path), Some(console)) = (args.path("console-socket"), &ready.console) {
+        terminal::hand_over(&path, console)?;
     }
     let system = |what: &'static str| move |e| LaunchError::from(gantry_sys::Error::new(what, e));
     let listener = socket(
@@ -101,9 +123,9 @@ fn make(store: &Store, bundle: &Bundle, pid_file: Option<&Path>) -> Result<(Pend
     bind(listener.as_raw_fd(), &address).map_err(system("bind start socket"))?;
     listen(&listener, Backlog::new(1).unwrap_or(Backlog::MAXCONN))
         .map_err(system("listen on start socket"))?;
-    store.save(&bundle.state(&store.id, pending.pid)?)?;
-    write_pid(pid_file, pending.pid)?;
-    Ok((pending, listener))
+    bundle.record(store, pending.pid)?;
+    write_pid(args, pending.pid)?;
+    Ok(listener)
 }
 
 fn next_caller(listener: &OwnedFd, pending: &Pending) -> Option<OwnedFd> {
@@ -121,7 +143,7 @@ fn next_caller(listener: &OwnedFd, pending: &Pending) -> Option<OwnedFd> {
 }
 
 /// Lets a created container go.
-pub(super) fn start(store: &Store) -> Result<i32> {
+pub(super) fn start(store: &Store, log: &Log) -> Result<i32> {
     store.load()?;
     let socket_fd = socket(
         AddressFamily::Unix,
@@ -141,5 +163,8 @@ pub(super) fn start(store: &Store) -> Result<i32> {
         ),
         errno: e as i32,
     })?;
-    answer(&socket_fd).map(|()| 0)
+    answer(&socket_fd)?;
+    let (spec, _) = read_spec(&store.config())?;
+    poststart(store, spec.hooks().as_ref(), log);
+    Ok(0)
 }

@@ -1,9 +1,12 @@
 //! What the command line runner remembers between calls: one small file per container.
 
+use super::log::Log;
 use crate::error::{FailureKind, LaunchError, Result};
+use crate::hooks::{self, Stage, State as Report, VERSION};
 use gantry_sys::cgroup::{Group, Hierarchies};
 use gantry_sys::{boot, process};
 use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// A container as recorded.
@@ -17,22 +20,45 @@ pub(super) struct State {
     pub(super) cgroup: String,
     #[serde(default)]
     pub(super) annotations: std::collections::BTreeMap<String, String>,
-}
-
-/// The state document of the runtime specification.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Report {
-    oci_version: &'static str,
-    id: String,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<i32>,
-    bundle: PathBuf,
-    annotations: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) created: String,
 }
 
 impl State {
+    /// As hooks are told.
+    pub(super) fn told(&self, status: &'static str) -> Report {
+        Report {
+            oci_version: VERSION,
+            id: self.id.clone(),
+            status,
+            pid: Some(self.pid).filter(|_| status != "stopped"),
+            bundle: self.bundle.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+
+    /// The container's cgroup.
+    pub(super) fn group(&self) -> Result<Group> {
+        let extra = ["cpuset", "blkio", "hugetlb"];
+        Ok(Group::at(&Hierarchies::detect()?, &self.cgroup, &extra)?)
+    }
+
+    /// The first process, which must be alive.
+    pub(super) fn open(&self) -> Result<OwnedFd> {
+        let gone = || {
+            LaunchError::new(
+                FailureKind::Gone,
+                format!("container {:?} is not running", self.id),
+            )
+        };
+        if !self.alive() {
+            return Err(gone());
+        }
+        let pidfd = process::pidfd_open(self.pid)?;
+        // Opened before looking again: now it is the one that was looked at.
+        if self.alive() { Ok(pidfd) } else { Err(gone()) }
+    }
+
     fn alive(&self) -> bool {
         let ended = |stat: String| {
             stat.rsplit_once(')')
@@ -51,19 +77,14 @@ pub(super) struct Loaded {
 
 impl Loaded {
     pub(super) fn report(self) -> Report {
-        let alive = self.state.alive();
-        Report {
-            oci_version: "1.2.0",
-            status: match (alive, self.waiting) {
-                (true, true) => "created",
-                (true, false) => "running",
-                (false, _) => "stopped",
-            },
-            pid: alive.then_some(self.state.pid),
-            id: self.state.id,
-            bundle: self.state.bundle,
-            annotations: self.state.annotations,
-        }
+        let frozen = || self.state.group().and_then(|g| Ok(g.is_frozen()?));
+        let status = match (self.state.alive(), self.waiting) {
+            (false, _) => "stopped",
+            (true, _) if frozen().unwrap_or(false) => "paused",
+            (true, true) => "created",
+            (true, false) => "running",
+        };
+        self.state.told(status)
     }
 }
 
@@ -129,22 +150,43 @@ impl Store {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 
-    pub(super) fn kill(&self, signal: &str) -> Result<i32> {
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// Keeps the configuration: what happens to the bundle's later does not matter.
+    pub(super) fn keep_config(&self, text: &[u8]) -> Result<()> {
+        let path = self.config();
+        std::fs::write(&path, text).map_err(|e| io("write", &path, &e))
+    }
+
+    /// A state of a container that was never recorded, or is no more.
+    pub(super) fn bare_state(&self, status: &'static str) -> Report {
+        self.load().map_or_else(
+            |_| Report {
+                oci_version: VERSION,
+                id: self.id.clone(),
+                status,
+                pid: None,
+                bundle: PathBuf::new(),
+                annotations: std::collections::BTreeMap::new(),
+            },
+            |loaded| loaded.state.told(status),
+        )
+    }
+
+    pub(super) fn kill(&self, signal: &str, all: bool) -> Result<i32> {
         let state = self.load()?.state;
         let number =
             signal_number(signal).ok_or_else(|| LaunchError::spec(format!("signal {signal:?}")))?;
-        if !state.alive() {
-            return Err(LaunchError::new(
-                FailureKind::Gone,
-                format!("container {:?} is not running", self.id),
-            ));
+        if all {
+            return kill_all(&state, number);
         }
-        let pidfd = process::pidfd_open(state.pid)?;
-        process::pidfd_send_signal(&pidfd, number)?;
+        process::pidfd_send_signal(&state.open()?, number)?;
         Ok(0)
     }
 
-    pub(super) fn delete(&self, force: bool) -> Result<i32> {
+    pub(super) fn delete(&self, force: bool, log: &Log) -> Result<i32> {
         let state = match self.load() {
             Err(e) if force && e.kind == FailureKind::Gone => {
                 self.forget();
@@ -161,21 +203,38 @@ impl Store {
             }
             let pidfd = process::pidfd_open(state.pid)?;
             process::pidfd_send_signal(&pidfd, libc::SIGKILL)?;
+            // A frozen process ends when it is thawed.
+            let _ = state.group().and_then(|g| Ok(g.thaw()?));
             wait_for_end(&pidfd);
         }
-        let group = Group::at(
-            &Hierarchies::detect()?,
-            &state.cgroup,
-            &["cpuset", "blkio", "hugetlb"],
-        )?;
-        remove_group(&group)?;
+        // Read before it is forgotten; a container of an older runner has none.
+        let spec = super::launch::read_spec(&self.config())
+            .ok()
+            .map(|(s, _)| s);
+        remove_group(&state.group()?)?;
         self.forget();
+        if let Some(spec) = spec {
+            let told = state.told("stopped");
+            hooks::run_all(spec.hooks().as_ref(), Stage::Poststop, &told, |e| {
+                log.warn(&e.message);
+            });
+        }
         Ok(0)
     }
 }
 
+fn kill_all(state: &State, number: i32) -> Result<i32> {
+    for pid in state.group()?.processes()? {
+        match process::pidfd_open(pid).and_then(|fd| process::pidfd_send_signal(&fd, number)) {
+            Err(e) if e.errno() != gantry_sys::Errno::ESRCH => return Err(e.into()),
+            _ => {}
+        }
+    }
+    Ok(0)
+}
+
 /// A pidfd becomes readable when the process has ended.
-fn wait_for_end(pidfd: &std::os::fd::OwnedFd) {
+fn wait_for_end(pidfd: &OwnedFd) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
     let _ = poll(
