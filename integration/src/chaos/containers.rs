@@ -40,6 +40,8 @@ pub struct Owned {
     unconfirmed: bool,
     /// Start time and process of the run that was seen; it must stay the same until the client ends it.
     run: Option<(String, i64)>,
+    /// The run before another one that may have begun.
+    before: Option<(String, i64)>,
     /// Lines sent to it, and whether it must have written them.
     echoes: Vec<(String, bool)>,
     /// Its supervisor carries an armed point: it may die at any time.
@@ -106,7 +108,7 @@ impl Owned {
 
     /// Another run may have begun that nobody was told of.
     fn another_run(&mut self) {
-        self.run = None;
+        self.before = self.run.take().or(self.before.take());
         self.unconfirmed = true;
         self.begins.maybe();
         self.starts.max += 1;
@@ -115,8 +117,8 @@ impl Owned {
     /// The machine went down with everything that ran.
     pub fn machine_died(&mut self) {
         let ran = |fact: &Fact| matches!(fact, Fact::Running | Fact::Paused);
-        if self.always && !self.is(&Fact::Created) {
-            // However its last run or start ended, it begins again: only a start that was never taken up does not.
+        if self.always {
+            // However its last run or start ended, it begins again: only one that was never started does not.
             self.facts.retain(|fact| *fact == Fact::Created);
             self.facts.push(Fact::Running);
             self.eventual = true;
@@ -147,7 +149,7 @@ impl Owned {
                 || (self.fragile && matches!(seen, Seen::Exited(_) | Seen::Created))
                 || (self.fragile && self.auto_remove && seen == Seen::Absent);
             if fits && !between {
-                self.same_run(&seen, &shown)?;
+                self.same_run(door, &seen, &shown)?;
                 let may_go = (door.lenient || self.fragile || self.auto_remove)
                     && self.facts.contains(&Fact::Absent);
                 self.facts = vec![seen.fact()];
@@ -223,7 +225,7 @@ impl Owned {
     }
 
     /// A run nobody has ended goes on as the same process.
-    fn same_run(&mut self, seen: &Seen, shown: &Value) -> Step {
+    fn same_run(&mut self, door: &Door, seen: &Seen, shown: &Value) -> Step {
         if !matches!(seen, Seen::Running | Seen::Paused) {
             self.run = None;
             return Ok(());
@@ -242,6 +244,8 @@ impl Owned {
         {
             return contradiction(format!("{} runs as no process: {state}", self.key()));
         }
+        // The daemon's own start of another run arms its supervisor as a client's does.
+        self.fragile |= self.always && door.fragile && self.run.as_ref() != Some(&run);
         if let Some(known) = &self.run
             && !(self.fragile && self.always)
             && *known != run
@@ -251,6 +255,8 @@ impl Owned {
                 self.key()
             ));
         }
+        // The one that was there goes on: no other has begun.
+        self.unconfirmed &= self.before.take().as_ref() != Some(&run);
         self.run = Some(run);
         Ok(())
     }

@@ -43,6 +43,7 @@ impl Owned {
             begins: Count::default(),
             unconfirmed: false,
             run: None,
+            before: None,
             echoes: Vec::new(),
             fragile: false,
             auto_remove: wanted.auto_remove,
