@@ -18,3 +18,4 @@ pub mod programs;
 pub mod random;
 pub mod round;
 pub mod streams;
+pub mod trail;

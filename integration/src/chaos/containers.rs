@@ -8,6 +8,7 @@ use super::door::{Door, Reply};
 use super::facts::{Count, Fact, Seen, Step, contradiction};
 use super::programs::{Kind, LINES};
 use super::streams;
+use super::trail::Trail;
 
 mod actions;
 mod making;
@@ -52,6 +53,7 @@ pub struct Owned {
     always: bool,
     /// Its limit of processes: what may be shown.
     limits: Vec<i64>,
+    trail: Trail,
     /// Starts that were asked for, and those that were answered with success.
     pub starts: Count,
 }
@@ -83,6 +85,7 @@ impl Owned {
 
     /// Its supervisor has been killed.
     pub fn supervisor_died(&mut self) {
+        self.trail.note("supervisor killed".to_owned());
         let died = Fact::Exited(vec![255]);
         if self.always {
             return self.begins_again();
@@ -116,6 +119,7 @@ impl Owned {
 
     /// The machine went down with everything that ran.
     pub fn machine_died(&mut self) {
+        self.trail.note("machine died".to_owned());
         let ran = |fact: &Fact| matches!(fact, Fact::Running | Fact::Paused);
         if self.always {
             // However its last run or start ended, it begins again: only one that was never started does not.
@@ -141,6 +145,17 @@ impl Owned {
     /// # Errors
     /// If it is not so in time.
     pub fn settle(&mut self, door: &Door) -> Step {
+        let before = format!("{:?}", self.facts);
+        let step = self.settle_now(door);
+        let (always, fragile) = (self.always, self.fragile);
+        self.trail.note(format!(
+            "settled {before} as {:?}, always {always}, fragile {fragile}",
+            self.facts
+        ));
+        self.trail.told(step)
+    }
+
+    fn settle_now(&mut self, door: &Door) -> Step {
         let end = Instant::now() + PATIENCE;
         loop {
             let (seen, shown) = self.look(door)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::door::Door;
+use super::super::door::{Door, Reply};
 use super::super::facts::{Fact, Step, contradiction};
 use super::super::programs::Kind;
 use super::super::random::Random;
@@ -20,6 +20,11 @@ impl Owned {
     /// # Errors
     /// If the daemon goes away or answers what cannot be.
     pub fn act(&mut self, door: &Door, random: &mut Random, other_name: &str) -> Step {
+        let step = self.act_now(door, random, other_name);
+        self.trail.told(step)
+    }
+
+    fn act_now(&mut self, door: &Door, random: &mut Random, other_name: &str) -> Step {
         if self.eventual {
             self.settle(door)?;
         }
@@ -64,6 +69,17 @@ impl Owned {
         }
     }
 
+    fn ask(&mut self, door: &Door, method: &str, path: &str) -> Step<Reply> {
+        let (_, what) = path.rsplit_once('/').unwrap_or_default();
+        self.trail.note(format!("{method} {what}"));
+        let reply = door.ask(method, path, b"");
+        match &reply {
+            Ok(reply) => self.trail.note(format!("{what}: {}", reply.status)),
+            Err(_) => self.trail.note(format!("{what}: cut off")),
+        }
+        reply
+    }
+
     /// Starts it, and sees its first line.
     pub(super) fn start(&mut self, door: &Door) -> Step {
         let before = self.facts.clone();
@@ -89,7 +105,7 @@ impl Owned {
             self.starts.max += 1;
             self.unconfirmed = true;
         }
-        let reply = door.ask("POST", &format!("/containers/{}/start", self.key()), b"")?;
+        let reply = self.ask(door, "POST", &format!("/containers/{}/start", self.key()))?;
         match reply.status {
             204 if !broken => {
                 self.facts = vec![up];
@@ -136,7 +152,7 @@ impl Owned {
             self.another_run();
         }
         // A signal that was sent before the cut arrives all the same.
-        let reply = door.ask("POST", &format!("/containers/{}/{path}", self.key()), b"")?;
+        let reply = self.ask(door, "POST", &format!("/containers/{}/{path}", self.key()))?;
         if reply.status == 204 {
             self.facts = ended;
             self.eventual = later || self.auto_remove;
@@ -178,7 +194,7 @@ impl Owned {
         self.fragile |= door.fragile;
         self.begins.maybe();
         let path = format!("/containers/{}/restart?t=1", self.key());
-        let reply = door.ask("POST", &path, b"")?;
+        let reply = self.ask(door, "POST", &path)?;
         if reply.status == 204 {
             self.facts = vec![Fact::Running];
             self.unconfirmed = true;
@@ -190,7 +206,7 @@ impl Owned {
 
     fn pause_it(&mut self, door: &Door) -> Step {
         self.facts = vec![Fact::Running, Fact::Paused];
-        let reply = door.ask("POST", &format!("/containers/{}/pause", self.key()), b"")?;
+        let reply = self.ask(door, "POST", &format!("/containers/{}/pause", self.key()))?;
         if reply.status == 204 {
             self.facts = vec![Fact::Paused];
             return Ok(());
@@ -202,7 +218,7 @@ impl Owned {
     fn unpause(&mut self, door: &Door) -> Step {
         self.facts = vec![Fact::Running, Fact::Paused];
         let path = format!("/containers/{}/unpause", self.key());
-        let reply = door.ask("POST", &path, b"")?;
+        let reply = self.ask(door, "POST", &path)?;
         if reply.status == 204 {
             self.facts = vec![Fact::Running];
             return Ok(());
@@ -230,7 +246,7 @@ impl Owned {
         let old = self.names[0].clone();
         self.names = vec![old.clone(), name.to_owned()];
         let path = format!("/containers/{}/rename?name={name}", self.key());
-        let reply = door.ask("POST", &path, b"")?;
+        let reply = self.ask(door, "POST", &path)?;
         if reply.status == 204 {
             self.names = vec![name.to_owned()];
             return self.settle(door);
@@ -248,7 +264,7 @@ impl Owned {
             self.facts.push(Fact::Exited(vec![137]));
         }
         let path = format!("/containers/{}?force={force}&v=true", self.key());
-        let reply = door.ask("DELETE", &path, b"")?;
+        let reply = self.ask(door, "DELETE", &path)?;
         if reply.status == 204 {
             self.facts = vec![Fact::Absent];
             return self.settle(door);
@@ -259,7 +275,7 @@ impl Owned {
         }
         self.explained(door, "remove", &reply)?;
         // What is half gone is said to be `removing`; asking again goes on with it.
-        let again = door.ask("DELETE", &path, b"")?;
+        let again = self.ask(door, "DELETE", &path)?;
         if !matches!(again.status, 204 | 404) {
             return contradiction(format!("remove again: {} {}", again.status, again.text()));
         }
@@ -269,7 +285,7 @@ impl Owned {
 
     fn refused_remove(&mut self, door: &Door) -> Step {
         let path = format!("/containers/{}", self.key());
-        let reply = door.ask("DELETE", &path, b"")?;
+        let reply = self.ask(door, "DELETE", &path)?;
         match reply.status {
             409 => Ok(()),
             _ if self.fragile => {

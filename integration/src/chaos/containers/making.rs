@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::door::Door;
 use super::super::facts::{Count, Fact, Step};
 use super::super::programs::{self, Kind};
+use super::super::trail::Trail;
 use super::Owned;
 
 /// What is to be made.
@@ -44,6 +45,7 @@ impl Owned {
             unconfirmed: false,
             run: None,
             before: None,
+            trail: Trail::default(),
             echoes: Vec::new(),
             fragile: false,
             auto_remove: wanted.auto_remove,

@@ -75,7 +75,8 @@ impl Engine {
     pub async fn remove_volume(&self, name: &str, force: bool) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         let owned = name.to_owned();
-        let result = crate::run_to_end(async move { volume::remove(&inner, &owned, None).await }).await;
+        let result =
+            crate::run_to_end(async move { volume::remove(&inner, &owned, None).await }).await;
         match result {
             Err(error) if force && error.kind == ErrorKind::NotFound => Ok(()),
             other => other,

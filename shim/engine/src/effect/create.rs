@@ -85,11 +85,13 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
                 tracing::warn!(container = %record.id, error = %undo, "unmaking a container that was not made");
                 let going = Container {
                     state: State::Removing,
+                    goes_with_volumes: true,
                     ..record
                 };
                 inner.ledger.write(inner.change().container(going)).await?;
                 return Err(error);
             }
+            super::remove::remove_volumes(inner, &record).await;
             gantry_fault::pass("engine.create.after-undo");
             let change = inner
                 .change()

@@ -83,7 +83,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
 }
 
 /// Anonymous volumes go while the container is recorded still: if this daemon is killed, the next one goes on with them.
-async fn remove_volumes(inner: &Arc<Inner>, record: &Container) {
+pub(crate) async fn remove_volumes(inner: &Arc<Inner>, record: &Container) {
     let anonymous = record.volumes.iter().filter(|used| used.anonymous);
     for name in anonymous.map(|used| &used.name) {
         gantry_fault::pass("engine.remove.before-volume");
