@@ -12,7 +12,11 @@ use crate::convert::{auth, image};
 pub(crate) async fn handle(door: &Door, request: PullImageRequest) -> Result<PullImageResponse> {
     let spec = image::requested(request.image)?;
     let handler = &spec.runtime_handler;
-    if !handler.is_empty() && !door.engine.info().config.handlers.contains(handler) {
+    let known = |info: gantry_engine::Info| {
+        let mut handlers = info.config.handlers.into_iter();
+        handlers.any(|known| known.runtime.name == *handler)
+    };
+    if !handler.is_empty() && !known(door.engine.info()) {
         return Err(Error::not_found(format!(
             "no runtime handler {handler:?} is configured"
         )));

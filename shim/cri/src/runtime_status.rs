@@ -5,6 +5,7 @@ use gantry_cri_api::v1::{
     StatusRequest, StatusResponse,
 };
 use gantry_model::Result;
+use gantry_model::handler::Handler;
 
 use crate::Door;
 
@@ -21,16 +22,16 @@ pub(crate) async fn handle(door: &Door, request: StatusRequest) -> Result<Status
         )
     };
     // Clients that find no entry, or none with features, take a handler for one of before these features existed.
-    let features = RuntimeHandlerFeatures {
-        recursive_read_only_mounts: false,
-        user_namespaces: false,
+    let handler = |name: &str, recursive_read_only_mounts| RuntimeHandler {
+        name: name.to_owned(),
+        features: Some(RuntimeHandlerFeatures {
+            recursive_read_only_mounts,
+            user_namespaces: false,
+        }),
     };
-    let handlers = std::iter::once(String::new())
-        .chain(info.config.handlers.iter().cloned())
-        .map(|name| RuntimeHandler {
-            name,
-            features: Some(features),
-        })
+    let others = info.config.handlers.iter();
+    let handlers = std::iter::once(handler("", false))
+        .chain(others.map(|h| handler(&h.runtime.name, h.recursive_read_only)))
         .collect();
     let mut response = StatusResponse {
         status: Some(RuntimeStatus {
@@ -50,13 +51,27 @@ pub(crate) async fn handle(door: &Door, request: StatusRequest) -> Result<Status
             "cgroupDriver": info.config.cgroup_driver,
             "cgroupVersion": info.config.cgroup_version,
             "cgroupParent": info.config.cgroup_parent,
-            "handlers": info.config.handlers,
+            "handlers": handlers_shown(&info.config.handlers),
         });
         response
             .info
             .insert("config".to_owned(), config.to_string());
     }
     Ok(response)
+}
+
+/// For people who ask for details.
+fn handlers_shown(handlers: &[Handler]) -> serde_json::Value {
+    let one = |h: &Handler| {
+        let shown = serde_json::json!({
+            "path": h.runtime.path,
+            "options": h.runtime.options,
+            "features": h.features,
+            "problem": h.problem,
+        });
+        (h.runtime.name.clone(), shown)
+    };
+    serde_json::Value::Object(handlers.iter().map(one).collect())
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {

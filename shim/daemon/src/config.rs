@@ -27,6 +27,16 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     pub(crate) registry: Registry,
     pub(crate) plugins: Plugins,
+    pub(crate) handlers: BTreeMap<String, Handler>,
+}
+
+/// Another OCI runtime. Its keys are not among the defaults, so what is unknown is refused here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Handler {
+    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) options: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,8 +157,31 @@ pub(crate) fn check(config: &Config) -> Result<()> {
             config.cgroup.parent
         );
     }
+    for (name, handler) in &config.handlers {
+        check_handler(name, handler)?;
+    }
     if config.registry.parallel_downloads == 0 {
         bail!("registry.parallel_downloads = 0: at least 1 is needed");
+    }
+    Ok(())
+}
+
+fn check_handler(name: &str, handler: &Handler) -> Result<()> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if name.len() > 63 || !begins || !name.chars().all(good) {
+        bail!(
+            "handlers.{name}: 1 to 63 of letters, digits, '-', '_' and '.' are allowed, beginning with a letter or digit"
+        );
+    }
+    if name == "gantry" {
+        bail!("handlers.{name}: that is the built-in runtime");
+    }
+    if !handler.path.is_absolute() {
+        bail!(
+            "handlers.{name}.path = {:?}: the path must be absolute",
+            handler.path.display()
+        );
     }
     Ok(())
 }
@@ -200,6 +233,25 @@ mod tests {
             ("instance = 3", "instance"),
             ("[plugins]\ndeadline = \"soon\"", "write 500ms, 10s or 2m"),
             ("[plugins]\ndeadline = \"0s\"", "more than nothing"),
+        ] {
+            let error = format!("{:#}", parse(text).unwrap_err());
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn handlers_have_a_name_and_a_path() {
+        let config = parse("[handlers.runc]\npath = \"/usr/sbin/runc\"\n").unwrap();
+        assert_eq!(
+            config.handlers["runc"].path.to_str(),
+            Some("/usr/sbin/runc")
+        );
+        for (text, wanted) in [
+            ("[handlers.runc]\n", "path"),
+            ("[handlers.runc]\npath = \"runc\"\n", "must be absolute"),
+            ("[handlers.runc]\npath = \"/r\"\npth = 1\n", "pth"),
+            ("[handlers.gantry]\npath = \"/r\"\n", "built-in"),
+            ("[handlers.\"a b\"]\npath = \"/r\"\n", "handlers.a b"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(wanted), "{text}: {error}");

@@ -3,6 +3,7 @@
 //! Invariant: only this crate knows all parts; it reaches no driver but through the plugin interface.
 
 mod config;
+mod handlers;
 mod identity;
 mod lock;
 mod machine;

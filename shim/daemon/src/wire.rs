@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use gantry_engine::{Engine, EngineConfig, Parts};
 use gantry_model::driver::Drivers;
+use gantry_model::handler::Handler;
 use gantry_plugin_host::{HostConfig, PluginHost, Trust};
 use gantry_supervisor_client::Supervisors;
 use gantry_sys::cgroup::{Hierarchies, Version};
@@ -15,7 +16,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::config::Config;
 use crate::machine::Machine;
-use crate::{identity, lock};
+use crate::{handlers, identity, lock};
 
 /// Opens everything and finds out what is true. The doors may open when this returns.
 ///
@@ -37,6 +38,8 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
     let store = tokio::task::spawn_blocking(move || {
         gantry_store::Store::open_with(&database, Some(allocate))
     });
+    // Their binaries are asked meanwhile.
+    let handlers = handlers::found(&config.handlers);
     let (drivers, late) = plugins(config, plugin_dirs, &random_id).await?;
     gantry_fault::pass("daemon.start.after-plugins");
     let images = gantry_image::Images::open(images(config)?, Arc::clone(&drivers))?;
@@ -46,7 +49,7 @@ pub(crate) async fn engine(config: &Config, plugin_dirs: &[PathBuf]) -> Result<E
         cgroup: format!("{}/supervisors", config.cgroup_parent()),
     });
     let parts = Parts {
-        config: engine_config(config, random_id)?,
+        config: engine_config(config, random_id, handlers.await)?,
         store: store.await??,
         drivers,
         images: Arc::new(images),
@@ -106,7 +109,11 @@ fn images(config: &Config) -> Result<gantry_image::Config> {
     Ok(images)
 }
 
-fn engine_config(config: &Config, random_id: String) -> Result<EngineConfig> {
+fn engine_config(
+    config: &Config,
+    random_id: String,
+    handlers: Vec<Handler>,
+) -> Result<EngineConfig> {
     let hierarchies = Hierarchies::detect().context("find the cgroup hierarchies")?;
     let capabilities = gantry_sys::caps::bounding();
     Ok(EngineConfig {
@@ -118,7 +125,7 @@ fn engine_config(config: &Config, random_id: String) -> Result<EngineConfig> {
         snapshotter: config.snapshotter.clone(),
         default_network: config.network.default.clone(),
         cgroup_parent: config.cgroup_parent(),
-        handlers: Vec::new(),
+        handlers,
         cgroup_driver: config.cgroup.driver.clone(),
         capabilities,
         memory_total: memory_total(),

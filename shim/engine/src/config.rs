@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use gantry_model::handler::Handler;
+
 /// Settings of one instance.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -22,7 +24,7 @@ pub struct EngineConfig {
     /// Default cgroup parent, without a leading slash.
     pub cgroup_parent: String,
     /// Handlers configured besides the built-in one.
-    pub handlers: Vec<String>,
+    pub handlers: Vec<Handler>,
     /// cgroup driver name for clients: `cgroupfs` or `systemd`.
     pub cgroup_driver: String,
     /// Capabilities this process may pass on, as a bit set.

@@ -9,6 +9,7 @@ mod config;
 mod effect;
 mod events;
 mod exec;
+mod handler;
 mod health;
 mod host;
 mod image_removal;

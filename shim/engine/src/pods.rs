@@ -11,12 +11,12 @@ use gantry_model::{EndpointId, Error, Result, SandboxId};
 
 use crate::change::Item;
 use crate::effect::{config, network};
+use crate::handler;
 use crate::inner::Inner;
 use crate::owner::Wish;
-use crate::validate;
 
 pub(crate) async fn run(inner: &Arc<Inner>, spec: PodSpec) -> Result<SandboxId> {
-    validate::handler(&inner.config, &spec.handler)?;
+    handler::check(&inner.config, &spec.handler)?;
     let m = &spec.metadata;
     if m.name.is_empty() || m.namespace.is_empty() || m.uid.is_empty() {
         return Err(Error::invalid(

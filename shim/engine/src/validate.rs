@@ -7,7 +7,7 @@ use gantry_model::image::ImageDetails;
 use gantry_model::mount::{MountSource, MountSpec};
 use gantry_model::{Error, Result};
 
-use crate::EngineConfig;
+use crate::{EngineConfig, handler};
 
 /// Refuses what makes no sense whatever the host.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn container(
     spec: &ContainerSpec,
     image: &ImageDetails,
 ) -> Result<()> {
-    handler(config, &spec.handler)?;
+    handler::check(config, &spec.handler)?;
     if spec.init {
         return Err(Error::unimplemented(
             "an init process in the container (--init) is not supported yet",
@@ -52,23 +52,6 @@ pub(crate) fn container(
         )));
     }
     Ok(())
-}
-
-/// # Errors
-/// `InvalidArgument` naming the handler.
-pub(crate) fn handler(config: &EngineConfig, name: &str) -> Result<()> {
-    let built_in = matches!(name, "" | "gantry");
-    if built_in || config.handlers.iter().any(|known| known == name) {
-        if built_in {
-            return Ok(());
-        }
-        return Err(Error::unimplemented(format!(
-            "handler {name}: other OCI runtimes are not supported yet"
-        )));
-    }
-    Err(Error::invalid(format!(
-        "unknown or invalid runtime name: {name}"
-    )))
 }
 
 fn command(spec: &ContainerSpec, image: &ImageDetails) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod error;
 pub mod event;
 pub mod filter;
+pub mod handler;
 pub mod id;
 pub mod image;
 pub mod mount;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::call::Call;
+use crate::handler::Runtime;
 use crate::mount::MountDescription;
 use crate::{ContainerId, ExecId, Result, SandboxId, Timestamp};
 
@@ -122,6 +123,9 @@ pub struct ContainerLaunch {
     pub cgroup: String,
     /// Where its output goes.
     pub log: LogSink,
+    /// Another runtime than the built-in one.
+    #[serde(default)]
+    pub runtime: Option<Runtime>,
 }
 
 /// One exec.

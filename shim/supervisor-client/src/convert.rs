@@ -1,6 +1,7 @@
 //! The model's words to the wire's and back. Field by field, so that neither changes the other by accident.
 
 use gantry_model::container::Resources;
+use gantry_model::handler::{ExecCgroup, Runtime};
 use gantry_model::mount::MountDescription;
 use gantry_model::network::{Protocol, PublishedPort};
 use gantry_model::supervisor as m;
@@ -79,6 +80,21 @@ fn mount(from: &MountDescription) -> t::Mount {
     }
 }
 
+fn runtime(from: &Runtime) -> t::Runtime {
+    let exec_cgroup = match from.exec_cgroup {
+        ExecCgroup::None => "",
+        ExecCgroup::Plain => "plain",
+        ExecCgroup::Controller => "controller",
+    };
+    t::Runtime {
+        name: from.name.clone(),
+        path: from.path.clone(),
+        options: from.options.clone(),
+        version: from.version.clone(),
+        exec_cgroup: exec_cgroup.to_owned(),
+    }
+}
+
 pub(crate) fn create(from: &m::ContainerLaunch) -> t::Create {
     t::Create {
         id: from.id.to_string(),
@@ -90,6 +106,7 @@ pub(crate) fn create(from: &m::ContainerLaunch) -> t::Create {
         stdin: from.stdin,
         stdin_once: from.stdin_once,
         cgroup: from.cgroup.clone(),
+        runtime: from.runtime.as_ref().map(runtime),
         log: match &from.log {
             m::LogSink::None => t::Log::None,
             m::LogSink::Cri { path } => t::Log::Cri { path: path.clone() },

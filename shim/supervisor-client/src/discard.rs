@@ -10,7 +10,7 @@ use gantry_model::call::Call;
 use gantry_model::{Error, Result, SandboxId};
 use gantry_supervisor_proto::files::{self, LOCK, LOG, SOCKET, STATE};
 use gantry_sys::Errno;
-use gantry_sys::cgroup::{Group, Hierarchies};
+use gantry_sys::cgroup::{Group, Hierarchies, remove_everywhere};
 
 use crate::service::{Config, blocking};
 use crate::spawn;
@@ -97,7 +97,8 @@ fn empty(cgroups: &[&str]) -> Result<bool> {
             thaw_below(&hierarchies, &group);
             return Ok(false);
         }
-        match group.remove() {
+        // Other runtimes place their containers under hierarchies that are none of ours.
+        match group.remove().and_then(|()| remove_everywhere(path)) {
             Err(e) if e.errno() == Errno::EBUSY => return Ok(false),
             other => other.map_err(failed)?,
         }

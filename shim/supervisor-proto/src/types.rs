@@ -205,6 +205,26 @@ pub struct Create {
     /// Its log.
     #[serde(default)]
     pub log: Log,
+    /// Another runtime than the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
+}
+
+/// An OCI runtime binary that makes a container instead of the built-in one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Runtime {
+    /// The handler's name, for messages.
+    pub name: String,
+    /// Absolute path of the binary.
+    pub path: String,
+    /// Arguments before every command.
+    pub options: Vec<String>,
+    /// Version of the runtime specification its configuration says; empty: one that all runtimes take.
+    pub version: String,
+    /// How `exec --cgroup` is said: `controller` (`pids:NAME` on cgroup v1), `plain` (on v2 only), empty for a runtime
+    /// that has no such option.
+    pub exec_cgroup: String,
 }
 
 /// An exec to make.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use gantry_supervisor_proto::WireError;
 use gantry_supervisor_proto::files;
 use gantry_supervisor_proto::types::{Exit, Nothing};
-use gantry_sys::cgroup::Group;
+use gantry_sys::cgroup::{Group, remove_everywhere};
 use gantry_sys::process::{pidfd_send_signal, try_wait};
 use nix::libc::SIGKILL;
 
 use crate::launch::inputs::seccomp_file;
 use crate::requests::exited;
+use crate::runtime::Left;
 use crate::say;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Waiter};
@@ -50,7 +51,7 @@ impl Supervisor {
         task.stdio.process_reaped();
         if matches!(task.phase, Phase::Making(_)) {
             // Whoever waited for it has been told by now.
-            return self.forget(key);
+            return self.never_was(key);
         }
         // An exec shares its container's count: one of before may be in it.
         let killed = task.is_container() || code == 128 + SIGKILL;
@@ -89,6 +90,12 @@ impl Supervisor {
         if let (true, Some((_, pidfd))) = (task.condemned, &task.process) {
             let _ = pidfd_send_signal(pidfd, SIGKILL);
         }
+        if task.condemned
+            && let Some(foreign) = task.pending.as_ref().and_then(|p| p.foreign())
+            && let Some(work) = self.works.get(&foreign.work)
+        {
+            work.kill();
+        }
         task.kill_again = (left > 0).then_some(now + AGAIN);
     }
 
@@ -118,6 +125,7 @@ impl Supervisor {
         let container = task.is_container();
         if container {
             self.note_state();
+            self.begin_delete(key);
         } else if let Some(task) = self.tasks.get(&key) {
             // Children it left behind may still be in there; then it goes with the container's.
             let _ = task.group.as_ref().map(Group::remove);
@@ -156,7 +164,13 @@ impl Supervisor {
             return;
         }
         // What its clients have not read yet must not be lost by it.
-        if task.deleting.is_empty() || task.stdio.has_clients() {
+        let abandoned = task.held.as_ref().is_some_and(|h| h.abandoned);
+        if (task.deleting.is_empty() && !abandoned) || task.stdio.has_clients() {
+            return;
+        }
+        // Another runtime's container is in somebody's way until that runtime has forgotten it.
+        let known = task.held.as_ref().map(|h| h.left != Left::Nothing);
+        if known.is_some_and(|known| known || task.kill_again.is_some()) {
             return;
         }
         if let Some(rootfs) = task.rootfs.take() {
@@ -199,7 +213,7 @@ impl Supervisor {
     }
 
     /// Removes all traces of a task.
-    fn forget(&mut self, key: u32) {
+    pub(crate) fn forget(&mut self, key: u32) {
         let Some(task) = self.tasks.remove(&key) else {
             return;
         };
@@ -210,6 +224,13 @@ impl Supervisor {
         }
         if !task.is_container() {
             return;
+        }
+        if let (Some(held), Some(group)) = (&task.held, &task.group) {
+            if let Err(e) = remove_everywhere(group.path()) {
+                say(format!("remove cgroups of {}: {e}", task.name()));
+            }
+            // What is left of it goes with our folder.
+            let _ = std::fs::remove_dir_all(&held.bundle);
         }
         gantry_fault::pass("supervisor.delete.after-cgroup");
         files::remove_exit_slot(&self.folder, &task.id);

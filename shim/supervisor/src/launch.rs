@@ -20,6 +20,7 @@ use inputs::{
 };
 
 use crate::failure;
+use crate::runtime::{Held, Launching};
 use crate::stdio::Stdio;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Task, Waiter};
@@ -31,9 +32,11 @@ const UNSTARTED: Duration = Duration::from_secs(60);
 
 /// A task whose child has been cloned.
 struct Begun {
-    pending: Pending,
-    pidfd: OwnedFd,
+    pending: Launching,
+    /// `None` while another runtime makes it.
+    process: Option<(i32, OwnedFd)>,
     stdio: Stdio,
+    held: Option<Held>,
 }
 
 impl Supervisor {
@@ -47,11 +50,16 @@ impl Supervisor {
         let group = Group::at(hierarchies, &body.cgroup, &extra.extra_controllers())
             .map_err(|e| WireError::invalid(e.to_string()))?;
         let log = open_log(&body.log)?;
-        save_seccomp(&self.folder, &body.id, &spec)?;
+        if body.runtime.is_none() {
+            save_seccomp(&self.folder, &body.id, &spec)?;
+        }
         let slot = files::make_exit_slot(&self.folder, &body.id)
             .map_err(|e| failure::io(format!("make exit slot of container {}", body.id), &e))?;
         gantry_fault::pass("supervisor.create.after-slot");
-        let begun = self.begin_container(&body, &spec, &group, log);
+        let begun = match &body.runtime {
+            Some(runtime) => self.begin_foreign(&body, runtime, spec, log).map(made_by),
+            None => self.begin_container(&body, &spec, &group, log),
+        };
         let begun = begun.inspect_err(|_| {
             files::remove_exit_slot(&self.folder, &body.id);
             // Neither need be there yet.
@@ -80,9 +88,11 @@ impl Supervisor {
         let launch = Launch {
             id: &body.id,
             spec,
+            bundle: &self.folder,
             rootfs: Rootfs::Mounts(&mounts),
             stdio: streams(theirs.as_ref(), spec.process().as_ref()),
             join: Join {
+                user: None,
                 net: self.namespaces.network.as_ref().map(AsFd::as_fd),
                 ipc: self.namespaces.ipc.as_ref().map(AsFd::as_fd),
                 uts: self.namespaces.uts.as_ref().map(AsFd::as_fd),
@@ -120,17 +130,27 @@ impl Supervisor {
         let group = group
             .transpose()
             .map_err(|e| WireError::invalid(e.to_string()))?;
-        let seccomp = load_seccomp(&self.folder, &target.id)?;
-        let mut stdio = Stdio::new(None, true).patient(body.output_limit);
-        let theirs = self.streams(&mut stdio, body.terminal, body.stdin)?;
-        let launch = ExecLaunch {
-            process: &process,
-            target: pidfd.as_fd(),
-            seccomp: seccomp.as_ref(),
-            stdio: streams(theirs.as_ref(), Some(&process)),
-            group: group.as_ref(),
+        let begun = if target.held.is_some() {
+            let made = self.begin_foreign_exec(container, &body, process, group.as_ref());
+            made.map(|begun| Begun {
+                pending: begun.launching,
+                process: None,
+                stdio: begun.stdio,
+                held: None,
+            })?
+        } else {
+            let seccomp = load_seccomp(&self.folder, &target.id)?;
+            let mut stdio = Stdio::new(None, true).patient(body.output_limit);
+            let theirs = self.streams(&mut stdio, body.terminal, body.stdin)?;
+            let launch = ExecLaunch {
+                process: &process,
+                target: pidfd.as_fd(),
+                seccomp: seccomp.as_ref(),
+                stdio: streams(theirs.as_ref(), Some(&process)),
+                group: group.as_ref(),
+            };
+            begun(gantry_oci::exec(&launch), stdio)?
         };
-        let begun = begun(gantry_oci::exec(&launch), stdio)?;
         let role = Role::Exec {
             container,
             timeout_ms: body.timeout_ms,
@@ -168,7 +188,7 @@ impl Supervisor {
         }
     }
 
-    fn streams(
+    pub(crate) fn streams(
         &self,
         stdio: &mut Stdio,
         terminal: bool,
@@ -218,13 +238,13 @@ impl Supervisor {
         group: Option<Group>,
         begun: Begun,
     ) {
-        let pid = begun.pending.pid;
         self.add_task(Task {
             id,
             role,
             phase: Phase::Making(to),
-            process: Some((pid, begun.pidfd)),
+            process: begun.process,
             pending: Some(begun.pending),
+            held: begun.held,
             stdin,
             stdio: begun.stdio,
             group,
@@ -251,8 +271,18 @@ fn begun(pending: std::result::Result<Pending, LaunchError>, stdio: Stdio) -> Re
         failure::io("copy pidfd", &e)
     })?;
     Ok(Begun {
-        pending,
-        pidfd,
+        process: Some((pending.pid, pidfd)),
+        pending: Launching::BuiltIn(pending),
         stdio,
+        held: None,
     })
+}
+
+fn made_by((begun, held): (crate::runtime::begin::Begun, Held)) -> Begun {
+    Begun {
+        pending: begun.launching,
+        process: None,
+        stdio: begun.stdio,
+        held: Some(held),
+    }
 }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use gantry_supervisor_proto::types::Nothing;
-use gantry_sys::cgroup::Group;
+use gantry_sys::cgroup::{Group, remove_everywhere};
 use gantry_sys::process::pidfd_send_signal;
 use nix::libc::SIGKILL;
 
+use crate::runtime::work::What;
 use crate::say;
 use crate::supervisor::Supervisor;
 use crate::task::{Task, Waiter};
@@ -30,6 +31,11 @@ impl Supervisor {
                 }
             }
         }
+        for work in self.works.values() {
+            if matches!(work.what, What::Launch) {
+                work.kill();
+            }
+        }
     }
 
     /// Whether nothing is left but to leave.
@@ -38,6 +44,7 @@ impl Supervisor {
         self.ending.is_some()
             && self.unmounts.is_empty()
             && self.compressing.is_none()
+            && self.works_are_over()
             && self.tasks.values().all(idle)
     }
 
@@ -52,6 +59,11 @@ impl Supervisor {
             if let Err(e) = group.remove() {
                 say(format!("remove cgroup {}: {e}", group.path()));
             }
+        }
+        if let (Some(sandbox), true) = (&self.sandbox, self.next_work > 1)
+            && let Err(e) = remove_everywhere(sandbox.path())
+        {
+            say(format!("remove cgroups {}: {e}", sandbox.path()));
         }
         self.tasks.clear();
         gantry_fault::pass("supervisor.leave.after-cgroups");

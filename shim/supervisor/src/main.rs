@@ -21,6 +21,7 @@ mod progress;
 mod requests;
 mod reserve;
 mod run;
+mod runtime;
 mod stdio;
 mod supervisor;
 mod task;

@@ -59,7 +59,10 @@ impl Supervisor {
                 ports::hold(&body.ports).map(|held| self.ports.extend(held))
             }
             Request::Update(body) => self.update(&body),
-            Request::Kill(body) => self.kill(&body),
+            Request::Kill(body) => match self.kill(to, &body) {
+                Ok(None) => return,
+                other => other.map(drop),
+            },
             Request::SetPaused(body) => self.set_paused(&body.id, body.paused),
             Request::Resize(body) => self.resize(&body),
             Request::CloseStdin(body) => self

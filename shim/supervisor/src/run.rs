@@ -32,6 +32,7 @@ enum Token {
     Client(u32, u32),
     Unmount(usize),
     Compressing,
+    Work(u32),
 }
 
 impl Supervisor {
@@ -86,11 +87,12 @@ impl Supervisor {
             if let Some(pending) = &task.pending {
                 watch(Token::Report(*key), pending.as_fd(), read);
             }
-            if let Some((_, pidfd)) = &task.process {
+            let with_runtime = task.is_with_runtime();
+            if let (Some((_, pidfd)), false) = (&task.process, with_runtime) {
                 watch(Token::Process(*key), pidfd.as_fd(), read);
             }
             for index in 0..2 {
-                if let Some(fd) = task.stdio.output(index) {
+                if let (Some(fd), false) = (task.stdio.output(index), with_runtime) {
                     watch(Token::Output(*key, index), fd, read);
                 }
             }
@@ -109,6 +111,9 @@ impl Supervisor {
         }
         if let Some(compressing) = &self.compressing {
             watch(Token::Compressing, compressing.pidfd.as_fd(), read);
+        }
+        for (key, work) in &self.works {
+            watch(Token::Work(*key), work.pidfd.as_fd(), read);
         }
         match poll(&mut fds, self.timeout()) {
             Ok(_) => {}
@@ -155,6 +160,7 @@ impl Supervisor {
             }
             Token::Unmount(index) => self.unmounted(index),
             Token::Compressing => self.compressed(),
+            Token::Work(key) => self.work_ended(key),
         }
     }
 
@@ -212,6 +218,7 @@ impl Supervisor {
             self.note_state();
         }
         self.reserve.fill(now);
+        self.tend_works(now);
         let keys: Vec<u32> = self.tasks.keys().copied().collect();
         for key in keys {
             let Some(task) = self.tasks.get_mut(&key) else {
@@ -245,7 +252,7 @@ impl Supervisor {
         else {
             return false;
         };
-        if task.process.is_none() {
+        if task.process.is_none() && task.pending.is_none() {
             return false;
         }
         let waits = matches!(task.phase, Phase::Made);
@@ -277,6 +284,7 @@ impl Supervisor {
                 at(Some(until));
             }
         }
+        at(self.works_deadline(Instant::now()));
         at(self.write_again);
         at(self.reserve.deadline());
         at(self.accept_again);

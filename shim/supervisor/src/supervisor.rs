@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::namespaces::Namespaces;
 use crate::pod_init::PodInit;
 use crate::reserve::Reserve;
+use crate::runtime::work::Work;
 use crate::say;
 use crate::task::{Task, Waiter};
 use crate::unmount::Unmount;
@@ -54,6 +55,11 @@ pub(crate) struct Supervisor {
     pub(crate) ports: Vec<OwnedFd>,
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) unmounts: Vec<Unmount>,
+    /// Children that call other runtimes; none was ever needed while the next key is 1.
+    pub(crate) works: BTreeMap<u32, Work>,
+    pub(crate) next_work: u32,
+    /// Cgroups such children have left, perhaps with somebody in them.
+    pub(crate) leftovers: Vec<Group>,
     /// A log file that is being compressed.
     pub(crate) compressing: Option<Compressing>,
     pub(crate) told_execs: VecDeque<Event>,
@@ -105,6 +111,9 @@ impl Supervisor {
             ports: Vec::new(),
             tasks: BTreeMap::new(),
             unmounts: Vec::new(),
+            works: BTreeMap::new(),
+            next_work: 1,
+            leftovers: Vec::new(),
             compressing: None,
             told_execs: VecDeque::new(),
             connections: BTreeMap::new(),

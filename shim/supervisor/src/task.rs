@@ -14,11 +14,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use gantry_oci::Pending;
 use gantry_supervisor_proto::files;
 use gantry_supervisor_proto::types::{Exit, TaskState};
 use gantry_sys::cgroup::Group;
 
+use crate::runtime::{Held, Launching};
 use crate::stdio::Stdio;
 
 /// Who waits for an answer.
@@ -81,8 +81,10 @@ pub(crate) struct Task {
     pub(crate) role: Role,
     pub(crate) phase: Phase,
     /// Until it has executed.
-    pub(crate) pending: Option<Pending>,
-    /// Its process; `None` once reaped.
+    pub(crate) pending: Option<Launching>,
+    /// What another runtime knows of this container; `None`: it is the built-in one's.
+    pub(crate) held: Option<Held>,
+    /// Its process; `None` once reaped, and before another runtime has made it.
     pub(crate) process: Option<(i32, OwnedFd)>,
     pub(crate) stdin: bool,
     pub(crate) stdio: Stdio,
@@ -108,6 +110,13 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn is_container(&self) -> bool {
         matches!(self.role, Role::Container { .. })
+    }
+
+    /// Another runtime is at it: what is in its streams may be that runtime's, and its process is not to be reaped
+    /// before its start is answered.
+    pub(crate) fn is_with_runtime(&self) -> bool {
+        let foreign = self.pending.as_ref().is_some_and(|p| p.foreign().is_some());
+        foreign && !matches!(self.phase, Phase::Made)
     }
 
     pub(crate) fn is_ended(&self) -> bool {

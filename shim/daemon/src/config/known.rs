@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 /// Tables whose keys are the user's.
-const FREE: [&str; 1] = ["plugins.settings"];
+const FREE: [&str; 2] = ["plugins.settings", "handlers"];
 
 /// # Errors
 /// Names the first unknown key and the nearest known one.

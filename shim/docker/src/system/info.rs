@@ -34,7 +34,16 @@ pub(crate) async fn info(door: Arc<DockerDoor>, _: Req) -> Answer {
     };
     let mut runtimes = json!({ RUNTIME: { "path": "gantry-shim" } });
     for handler in &config.handlers {
-        runtimes[handler] = json!({ "path": handler });
+        let mut shown = json!({ "path": handler.runtime.path });
+        if !handler.runtime.options.is_empty() {
+            shown["runtimeArgs"] = json!(handler.runtime.options);
+        }
+        if !handler.features.is_null() {
+            // What its own `features` says, where dockerd has it.
+            let text = handler.features.to_string();
+            shown["status"] = json!({ "org.opencontainers.runtime-spec.features": text });
+        }
+        runtimes[&handler.runtime.name] = shown;
     }
     let mut shown = json!({
         "ID": config.random_id,

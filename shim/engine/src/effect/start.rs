@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::{Context, config, files, network, volume};
 use crate::change::{Change, Item};
+use crate::handler;
 use crate::inner::{DRIVER_TIMEOUT, lock};
 use crate::owner::{Live, Message, policy};
 
@@ -333,6 +334,7 @@ async fn create(
         stdin_once: record.spec.process.stdin_once,
         cgroup: made.cgroup,
         log: record.log.clone(),
+        runtime: handler::runtime(&context.inner.config, &record.spec.handler)?,
     };
     if let LogSink::Cri { path } = &record.log
         && let Some((folder, _)) = path.rsplit_once('/')
