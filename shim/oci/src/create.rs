@@ -179,7 +179,6 @@ pub(crate) fn fork_into(
 /// Which namespaces the clone makes. The cgroup namespace is made later, from inside the container's group.
 fn own_namespaces(launch: &Launch<'_>) -> Result<i32> {
     let mut flags = 0;
-    let mut mount = namespace::MOUNT;
     let mut seen = Vec::new();
     let list = launch
         .spec
@@ -193,12 +192,7 @@ fn own_namespaces(launch: &Launch<'_>) -> Result<i32> {
         }
         seen.push(item.typ());
         let (flag, joined) = match item.typ() {
-            LinuxNamespaceType::Mount => {
-                if item.path().is_some() {
-                    mount = 0;
-                }
-                continue;
-            }
+            LinuxNamespaceType::Mount => (namespace::MOUNT, None),
             LinuxNamespaceType::Network => (namespace::NET, launch.join.net),
             LinuxNamespaceType::Ipc => (namespace::IPC, launch.join.ipc),
             LinuxNamespaceType::Uts => (namespace::UTS, launch.join.uts),
@@ -212,7 +206,7 @@ fn own_namespaces(launch: &Launch<'_>) -> Result<i32> {
             flags |= flag;
         }
     }
-    Ok(flags | mount)
+    Ok(flags)
 }
 
 /// The path a configuration gives for one kind of namespace.

@@ -337,7 +337,9 @@ pub(crate) fn serve(launch: &crate::Launch<'_>, pid: i32, socket: &OwnedFd) -> !
     if asked.is_ok_and(|got| got.len > 0) {
         let hooks = launch.spec.hooks().as_ref();
         let state = State::new(launch, "creating", pid);
-        let done = run(hooks, Stage::Prestart, &state)
+        // The older stage was once part of the start, and hooks of that time look for its status.
+        let before = State::new(launch, "created", pid);
+        let done = run(hooks, Stage::Prestart, &before)
             .and_then(|()| run(hooks, Stage::CreateRuntime, &state));
         let answer = match done {
             Ok(()) => b"k".to_vec(),

@@ -2,7 +2,7 @@
 //! and taken by the kernel at the next exec. A host without them is told apart from a wrong name.
 
 use crate::error::{FailureKind, LaunchError, Result};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Linux, Process};
 use std::path::Path;
 
 fn wanted(label: &Option<String>) -> Option<&str> {
@@ -32,20 +32,19 @@ pub(super) fn check(process: &Process) -> Result<()> {
             "process.apparmorProfile {profile:?}: AppArmor is not enabled on this host"
         )));
     }
-    if let Some(label) = wanted(process.selinux_label()) {
-        mountable(label, "process.selinuxLabel")?;
+    if let Some(label) = wanted(process.selinux_label())
+        && !has_selinux()
+    {
+        return Err(LaunchError::unsupported(format!(
+            "process.selinuxLabel {label:?}: SELinux is not enabled on this host"
+        )));
     }
     Ok(())
 }
 
-/// The same for the label of mounts.
-pub(super) fn mountable(label: &str, name: &str) -> Result<()> {
-    if has_selinux() {
-        return Ok(());
-    }
-    Err(LaunchError::unsupported(format!(
-        "{name} {label:?}: SELinux is not enabled on this host"
-    )))
+/// The label mounts are to get.
+pub(super) fn of_mounts(linux: &Linux) -> Option<&str> {
+    wanted(linux.mount_label())
 }
 
 /// Asks the kernel for both at the next exec.

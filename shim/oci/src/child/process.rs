@@ -116,6 +116,7 @@ pub(super) fn execute(
     let who = identity::resolve(root, process.user())?;
     let (sets, mut warnings) = credentials::plan(process, caps::get()?, caps::bounding())?;
     warnings.extend(credentials::limit_resources(process)?);
+    warnings.extend(start.launch.and_then(unlabelled));
     priority::of_process(process)?;
     own_streams(who.uid);
     credentials::become_user(&who, &sets)?;
@@ -151,6 +152,14 @@ pub(super) fn execute(
     });
     last.confine(message.as_ref().map(|(l, m)| (*l, &m[..])))?;
     Err(command::execute(&path, args, &env))
+}
+
+/// A label of mounts that this host does not read.
+fn unlabelled(launch: &Launch<'_>) -> Option<String> {
+    let label = label::of_mounts(launch.spec.linux().as_ref()?)?;
+    Some(format!(
+        "linux.mountLabel {label:?} has no effect: SELinux is not enabled on this host"
+    ))
 }
 
 /// The last steps before exec.

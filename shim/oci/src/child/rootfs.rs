@@ -6,7 +6,7 @@ use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::{Launch, MountDesc, Rootfs};
 use crate::users::Maps;
 use gantry_sys::mount::{self, Overlay, Propagation};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -33,14 +33,16 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) 
         Some(shift) => make_shifted(launch.rootfs, shift)?,
         None => make(launch.rootfs)?,
     };
-    // Only the mount the root is put upon: the host's others stay as connected as they are until the pivot, so that
-    // shared and slave binds can be made of them in their turn.
-    let top = std::fs::File::open("/").map_err(|e| gantry_sys::Error::from_io("open /", &e))?;
-    mount::set_propagation(&top, Propagation::Private, false).kind(FailureKind::Mount)?;
     mount::set_propagation(&fd, Propagation::Private, true).kind(FailureKind::Mount)?;
-    mount::attach(&fd, &top)
-        .map_err(|e| e.within("attach root"))
-        .kind(FailureKind::Mount)?;
+    if has_own(launch.spec) {
+        // Only the mount the root is put upon: the host's others stay as connected as they are until the pivot, so
+        // that shared and slave binds can be made of them in their turn.
+        let top = std::fs::File::open("/").map_err(|e| gantry_sys::Error::from_io("open /", &e))?;
+        mount::set_propagation(&top, Propagation::Private, false).kind(FailureKind::Mount)?;
+        mount::attach(&fd, &top)
+            .map_err(|e| e.within("attach root"))
+            .kind(FailureKind::Mount)?;
+    }
     let mut root = Root { fd, proc: None };
     mounts::apply(launch, &mut root, flags, shift)?;
     // Before /proc/sys is made read-only.
@@ -57,8 +59,17 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) 
     Ok(root)
 }
 
+/// Whether the container has a mount namespace that is not the caller's. Without one its mounts hang on its root alone
+/// (which Linux allows since 6.15) and none of them is ever in the caller's table.
+fn has_own(spec: &Spec) -> bool {
+    super::lists(spec, LinuxNamespaceType::Mount)
+}
+
 /// Makes it the process's root.
 pub(super) fn enter(root: &OwnedFd, spec: &Spec) -> Result<()> {
+    if !has_own(spec) {
+        return chroot(root);
+    }
     mount::pivot_root(root).kind(FailureKind::Mount)?;
     let wanted = spec
         .linux()
@@ -73,6 +84,13 @@ pub(super) fn enter(root: &OwnedFd, spec: &Spec) -> Result<()> {
     };
     mount::set_propagation(root, how, wanted.is_some_and(|w| w.starts_with('r')))
         .kind(FailureKind::Mount)
+}
+
+fn chroot(root: &OwnedFd) -> Result<()> {
+    let failed = |e| gantry_sys::Error::new("enter root without a mount namespace", e);
+    nix::unistd::fchdir(root).map_err(failed)?;
+    nix::unistd::chroot(".").map_err(failed)?;
+    Ok(())
 }
 
 /// A root whose owners are a user namespace's: lower layers are mapped as they are read, what is written is on disk
