@@ -7,6 +7,7 @@ use gantry_sys::process::pidfd_send_signal;
 
 use crate::client::Wants;
 use crate::failure;
+use crate::runtime::Launching;
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Task, Waiter};
 
@@ -41,7 +42,8 @@ impl Supervisor {
         }
     }
 
-    pub(crate) fn kill(&mut self, body: &t::Kill) -> Result<()> {
+    /// Signals; `None`: another runtime was asked to, and what it says is the answer.
+    pub(crate) fn kill(&mut self, to: Waiter, body: &t::Kill) -> Result<Option<()>> {
         let key = self.container(&body.id)?;
         let task = self.tasks.get_mut(&key).expect("the key was just found");
         let Some((_, pidfd)) = &task.process else {
@@ -51,6 +53,9 @@ impl Supervisor {
             )));
         };
         gantry_fault::point("supervisor.kill.before-signal").map_err(failure::injected)?;
+        if task.held.is_some() && !body.all {
+            return self.begin_kill(to, key, body.signal).map(|()| None);
+        }
         if body.all {
             let pids = task.group.as_ref().map_or(Ok(Vec::new()), Group::processes);
             for pid in pids.map_err(failure::sys)? {
@@ -67,7 +72,7 @@ impl Supervisor {
             // A frozen process dies only when it is thawed.
             self.thaw(key);
         }
-        Ok(())
+        Ok(Some(()))
     }
 
     pub(crate) fn thaw(&mut self, key: u32) {
@@ -116,6 +121,14 @@ impl Supervisor {
 
     pub(crate) fn resize(&mut self, body: &t::Resize) -> Result<()> {
         let task = self.target(&body.target)?;
+        if task.stdio.terminal().is_none()
+            && let Some(foreign) = task.pending.as_mut().and_then(Launching::foreign_mut)
+            && foreign.terminal
+        {
+            // Another runtime makes it at the start only.
+            foreign.size = Some((body.rows, body.columns));
+            return Ok(());
+        }
         let terminal = task.stdio.terminal().ok_or_else(|| {
             WireError::new(
                 ErrorKind::FailedPrecondition,
