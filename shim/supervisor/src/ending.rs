@@ -158,14 +158,14 @@ impl Supervisor {
             return;
         }
         if !task.is_container() {
-            if !task.stdio.has_clients() {
+            if !task.stdio.is_busy() {
                 self.tasks.remove(&key);
             }
             return;
         }
-        // What its clients have not read yet must not be lost by it.
+        // What its clients have not read yet must not be lost by it, nor what its log has no room for at this moment.
         let abandoned = task.held.as_ref().is_some_and(|h| h.abandoned);
-        if (task.deleting.is_empty() && !abandoned) || task.stdio.has_clients() {
+        if (task.deleting.is_empty() && !abandoned) || task.stdio.is_busy() {
             return;
         }
         // Another runtime's container is in somebody's way until that runtime has forgotten it.

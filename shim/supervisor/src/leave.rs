@@ -40,7 +40,7 @@ impl Supervisor {
 
     /// Whether nothing is left but to leave.
     pub(crate) fn is_over(&self) -> bool {
-        let idle = |t: &Task| t.process.is_none() && t.is_ended() && !t.stdio.has_clients();
+        let idle = |t: &Task| t.process.is_none() && t.is_ended() && !t.stdio.is_busy();
         self.ending.is_some()
             && self.unmounts.is_empty()
             && self.compressing.is_none()

@@ -224,7 +224,7 @@ impl Supervisor {
             let Some(task) = self.tasks.get_mut(&key) else {
                 continue;
             };
-            task.stdio.drop_late(now, ending);
+            task.stdio.pass_time(now, ending);
             if self.is_forsaken(key, now) {
                 self.condemn(key, now);
             }

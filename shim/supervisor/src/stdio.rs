@@ -290,7 +290,7 @@ impl Stdio {
 
     /// Drops clients whose time ran out, and tries again to write what its log has no room for; `ending`: the sandbox
     /// is, and waits for nobody.
-    pub(crate) fn drop_late(&mut self, now: Instant, ending: bool) {
+    pub(crate) fn pass_time(&mut self, now: Instant, ending: bool) {
         if let Some(log) = &mut self.log {
             log.pass_time(now);
         }
@@ -302,7 +302,7 @@ impl Stdio {
             .retain(|_, client| client.deadline().is_none_or(|d| d > now));
     }
 
-    /// The next moment [`Stdio::drop_late`] has work.
+    /// The next moment [`Stdio::pass_time`] has work.
     pub(crate) fn deadline(&self, ending: bool) -> Option<Instant> {
         let log = self.log.as_ref().and_then(Log::deadline);
         if self.waits_for_ever(ending) {
@@ -349,7 +349,7 @@ impl Stdio {
     }
 
     /// Clients are still being told, or the log waits for room and that is no lost cause yet.
-    pub(crate) fn has_clients(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         let waits = |log: &Log| log.is_worth_waiting(Instant::now());
         !self.clients.is_empty() || self.log.as_ref().is_some_and(waits)
     }

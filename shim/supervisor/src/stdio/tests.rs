@@ -116,12 +116,12 @@ fn a_process_waits_for_room_for_its_log_and_no_line_is_lost() {
         "by no client: an exit does not wait for it"
     );
     let again = stdio.deadline(false).expect("tried again");
-    stdio.drop_late(again, false);
+    stdio.pass_time(again, false);
     assert!(stdio.output(0).is_none(), "still full");
     let again = stdio.deadline(false).unwrap();
     room(&path);
     stdio.reopen_log().unwrap();
-    stdio.drop_late(again, false);
+    stdio.pass_time(again, false);
     assert!(stdio.deadline(false).is_none() && stdio.output(0).is_some());
     for _ in 0..10 {
         out.write_all(format!("line {count}\n").as_bytes()).unwrap();
@@ -134,7 +134,7 @@ fn a_process_waits_for_room_for_its_log_and_no_line_is_lost() {
         stdio.read_output(1, &mut buffer);
     }
     stdio.end();
-    assert!(!stdio.has_clients());
+    assert!(!stdio.is_busy());
     let expected: Vec<String> = (0..count).map(|n| format!("line {n}")).collect();
     assert!(texts(&path) == expected, "{count} lines");
     std::fs::remove_file(path).unwrap();
@@ -162,7 +162,7 @@ fn a_process_that_ends_on_a_full_disk_is_read_to_its_end_and_its_log_waits_on() 
         stdio.read_output(1, &mut buffer);
     }
     stdio.end();
-    assert!(stdio.has_clients(), "for a moment");
+    assert!(stdio.is_busy(), "for a moment");
     let now = Instant::now();
     let log = stdio.log.as_ref().unwrap();
     assert!(
@@ -173,8 +173,8 @@ fn a_process_that_ends_on_a_full_disk_is_read_to_its_end_and_its_log_waits_on() 
     room(&path);
     // As a pod's is; what no longer writes is not asked to.
     stdio.log.as_mut().unwrap().reopen().unwrap();
-    stdio.drop_late(now, false);
-    assert!(stdio.log.is_none() && !stdio.has_clients());
+    stdio.pass_time(now, false);
+    assert!(stdio.log.is_none() && !stdio.is_busy());
     let there = texts(&path);
     let expected: Vec<String> = (0..count).map(|n| format!("line {n}")).collect();
     assert!(there[..count] == expected[..], "{count} lines");
@@ -229,9 +229,9 @@ fn a_client_that_does_not_read_is_dropped_and_the_process_is_read_again() {
         stdio.read_output(0, &mut buffer);
     }
     let deadline = stdio.deadline(false).unwrap();
-    stdio.drop_late(deadline - std::time::Duration::from_millis(1), false);
+    stdio.pass_time(deadline - std::time::Duration::from_millis(1), false);
     assert!(stdio.output(0).is_none());
-    stdio.drop_late(deadline, false);
+    stdio.pass_time(deadline, false);
     assert!(stdio.output(0).is_some());
 }
 
@@ -277,7 +277,7 @@ fn an_only_client_of_an_exec_may_take_its_time() {
     let second = stdio.attach(ALL).unwrap();
     assert!(stdio.deadline(false).is_some(), "or somebody else waits");
     drop(second);
-    stdio.drop_late(deadline, true);
+    stdio.pass_time(deadline, true);
     assert!(stdio.output(0).is_some());
 }
 
