@@ -15,6 +15,7 @@ pub mod objects;
 pub mod plan;
 pub mod pods;
 pub mod programs;
+mod quarantine;
 pub mod random;
 pub mod round;
 pub mod streams;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use super::clear::{self, Empty};
 use super::client::{Client, World};
@@ -16,6 +17,7 @@ use super::door::Door;
 use super::facts::{Fact, Step, Stop};
 use super::objects::Shelf;
 use super::plan::{Harm, Plan, Point};
+use super::quarantine;
 use super::random::Random;
 use crate::{Node, leaks, wait};
 
@@ -61,6 +63,7 @@ pub struct Figures {
 pub struct Run {
     settings: Settings,
     node: Node,
+    _plugins: TempDir,
     clients: Vec<Client>,
     shelf: Shelf,
     hits: PathBuf,
@@ -76,7 +79,8 @@ impl Run {
     /// # Errors
     /// If that fails.
     pub fn new(settings: Settings) -> Result<Self> {
-        let mut node = Node::prepare(crate::node::Options::default())?;
+        let (options, plugins) = quarantine::options()?;
+        let mut node = Node::prepare(options)?;
         let hits = node.dir().join("hits");
         std::fs::create_dir(&hits)?;
         let logs = node.dir().join("podlogs");
@@ -100,6 +104,7 @@ impl Run {
         node.stop()?;
         Ok(Self {
             node,
+            _plugins: plugins,
             clients,
             shelf: Shelf::new(3)?,
             hits,
@@ -280,9 +285,7 @@ impl Run {
                 })
                 .collect();
             let end = Instant::now() + plan.work;
-            // Nothing is in quarantine; the record of crashes is written all the same.
-            let admin = Door::new(&node.socket("gantry"), true, false);
-            let _ = admin.post("/v1/plugins/volume/local/release", &serde_json::Value::Null);
+            quarantine::release(node);
             let _ = wait::until("the time to be over", plan.work, || {
                 own = node.ended();
                 own.is_some() || Instant::now() >= end

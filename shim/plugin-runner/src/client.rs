@@ -348,6 +348,7 @@ fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened
     let program = config.program.display();
     let (control, theirs) =
         UnixStream::pair().map_err(|error| format!("make a socket for {program}: {error}"))?;
+    gantry_fault::pass("plugin-runner.process.before-start");
     let mut child = Command::new(&config.program)
         .env_clear()
         .envs(gantry_fault::variables())
@@ -355,6 +356,7 @@ fn spawn(config: &Arc<RunnerConfig>, generation: u64) -> Result<(Process, Opened
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("start {program}: {error}"))?;
+    gantry_fault::pass("plugin-runner.process.after-start");
     if let Some(output) = child.stdout.take() {
         let config = Arc::clone(config);
         // Ends with the process. Without the thread its lines would be lost and a full pipe would stop it.
