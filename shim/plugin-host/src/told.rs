@@ -113,6 +113,23 @@ impl Told {
         }
     }
 
+    /// Whether there is nothing to take away, as is known without asking the driver: what was never begun. Only said of
+    /// a driver that has to be told first; any other is asked.
+    pub(crate) fn never_was(&self, change: &Change, generation: u64) -> bool {
+        let state = self.lock();
+        let Some(beliefs) = &state.beliefs else {
+            return false;
+        };
+        if state.settled == Some(generation) {
+            return false;
+        }
+        match change {
+            Change::Delete(id) => !beliefs.networks.contains_key(id),
+            Change::Leave(id) => !beliefs.endpoints.contains_key(id),
+            Change::Reconcile(_) | Change::Create(_) | Change::Join(_) => false,
+        }
+    }
+
     /// Everything there is.
     pub(crate) fn request(&self) -> ReconcileRequest {
         let state = self.lock();
@@ -263,10 +280,13 @@ mod tests {
         assert_eq!(told.need(0), Need::Nothing(None));
         told.believe(ReconcileRequest::default());
         assert_eq!(told.need(0), Need::Telling(0));
+        let leave = Change::Leave("x".into());
+        assert!(told.never_was(&leave, 0), "its join was refused");
         told.ends(&Change::Reconcile(0), &reply(Outcome::NotDone, ""));
         assert_eq!(told.need(0), Need::Telling(0), "it failed");
         told.ends(&Change::Reconcile(0), &reply(Outcome::Done, "{}"));
         assert_eq!(told.need(0), Need::Nothing(Some(0)));
+        assert!(!told.never_was(&leave, 0), "it can be asked");
         let state = r#"{"state":{"schema":1,"data":"x"}}"#;
         for (id, outcome) in [
             ("done", Outcome::Done),
@@ -287,6 +307,8 @@ mod tests {
         assert_eq!(states(&told).len(), 2);
         told.ends(&leave, &reply(Outcome::Done, "{}"));
         assert_eq!(states(&told).len(), 1);
+        assert!(told.never_was(&leave, 1));
+        assert!(!told.never_was(&Change::Leave("perhaps".into()), 1));
         assert_eq!(told.need(1), Need::Telling(1));
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_abi::Outcome;
 use gantry_abi::schema;
 use gantry_abi::schema::network::{ReconcileAnswer, ReconcileRequest};
+use gantry_abi::{ErrorCode, Outcome};
 use gantry_model::call::Call;
 use gantry_model::{Error, ErrorKind, Result};
 use gantry_plugin_loader::{Descriptor, Reply};
@@ -36,6 +36,15 @@ impl Plugin {
         let until = Instant::now() + call.timeout.min(self.deadline);
         let left = || until.saturating_duration_since(Instant::now());
         let doing = |error: Error| error.context(self.doing(R::FUNCTION, objects));
+        if self.told.never_was(&change, self.backend.generation()) {
+            // What was refused above leaves nothing behind, and whoever asked for it need not wait for the driver.
+            let nothing = Reply::refused(Outcome::Done, ErrorCode::Internal, "");
+            return self.read::<R>(Sent::Reply(nothing), objects);
+        }
+        if let Some(why) = self.backend.refused() {
+            let why = format!("the plugin is in quarantine: {why}");
+            return Err(doing(Error::unavailable(why)));
+        }
         let mut sent = Sent::Replaced;
         for _ in 0..TRIES {
             let only = match self.agree(call, left()).await {
