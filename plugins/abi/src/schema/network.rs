@@ -1,8 +1,8 @@
 //! Payloads of the kind `network`.
 //!
 //! Words: a *network* is made once; an *endpoint* is one sandbox's membership in it. Ids are chosen by the host.
-//! Life: `create` → `join`/`leave` any number of times → `delete`. `reconcile` is called once at every start of the
-//! host, before anything else, with everything it believes in.
+//! Life: `create` → `join`/`leave` any number of times → `delete`. `reconcile` is called at every start of the host,
+//! and first in every new process of the driver, with everything the host believes in; nothing else runs beside it.
 
 use serde::{Deserialize, Serialize};
 
