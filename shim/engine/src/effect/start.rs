@@ -377,6 +377,8 @@ fn plan(context: &Context, container: &Container) -> Result<(Sandbox, Vec<Endpoi
     let mut endpoints = Vec::new();
     for spec in &attachment.endpoints {
         let network = network::find(inner, &spec.network)?;
+        // One that does not serve is told now: what was not begun cannot wait for it to be taken back.
+        inner.drivers.network(&network.spec.driver)?;
         endpoints.push(Endpoint {
             id: EndpointId::from_random(inner.host.random()),
             network: network.id.clone(),
