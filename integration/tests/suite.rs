@@ -28,6 +28,8 @@ mod suite {
     pub(crate) mod oci_bundle;
     pub(crate) mod pairs;
     pub(crate) mod plugin_faults;
+    pub(crate) mod plugin_images;
+    pub(crate) mod plugin_starts;
     pub(crate) mod plugins;
     pub(crate) mod reboot;
     pub(crate) mod registry;
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
         suite::oci_bundle::cases(),
         suite::plugins::cases(),
         suite::plugin_faults::cases(),
+        suite::plugin_images::cases(),
+        suite::plugin_starts::cases(),
         suite::conformance::cases(),
         suite::registry::cases(),
     ];
