@@ -301,7 +301,12 @@ fn last_words_are_in_the_log() -> Result<()> {
         let run = ["run", "-d", "--name", driver, "--log-driver", driver];
         docker.ok(&[&run[..], &["busybox", "sh", "-c", LAST_WORDS]].concat())?;
     }
-    let _filler = Filler::fill(&node)?;
+    // It says what it has written where there is room.
+    let script = "i=0; while :; do echo $i; echo $i >/dev/shm/last; i=$((i+1)); done";
+    docker.ok(&[
+        "run", "-d", "--name", "stalled", "busybox", "sh", "-c", script,
+    ])?;
+    let filler = Filler::fill(&node)?;
     for driver in ["json-file", "local"] {
         docker.ok(&["kill", "-s", "USR1", driver])?;
         ends(&docker, driver, "exited 5")?;
@@ -312,6 +317,23 @@ fn last_words_are_in_the_log() -> Result<()> {
             said.lines().count()
         );
     }
+    let written = || docker.ok(&["exec", "stalled", "cat", "/dev/shm/last"]);
+    let (mut last, mut since) = (String::new(), Instant::now());
+    wait::until("it to wait for room", Duration::from_secs(30), || {
+        let now = written().unwrap_or_default();
+        if std::mem::replace(&mut last, now.clone()) != now {
+            since = Instant::now();
+        }
+        !last.is_empty() && since.elapsed() > Duration::from_secs(1)
+    })?;
+    docker.ok(&["stop", "-t", "0", "stalled"])?;
+    let logged = whole(&docker.ok(&["logs", "stalled"])?, 0)?;
+    let last: usize = last.parse()?;
+    ensure!(
+        logged > last,
+        "{logged} lines are in the log, {last} was written"
+    );
+    drop(filler);
     node.finish()
 }
 

@@ -13,10 +13,8 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 /// Bytes looked at at once for the last newline.
 const CHUNK: usize = 4 << 10;
-/// Bytes taken ahead.
-pub(crate) const AHEAD: u64 = 512 << 10;
-/// More are taken when fewer than these are left: enough for what a process that ends leaves in its pipes, as lines.
-pub(crate) const LOW: u64 = 384 << 10;
+/// So many bytes are taken ahead at once, so that not every line asks for some.
+pub(crate) const STEP: u64 = 128 << 10;
 
 /// Whether it is for want of room on the disk, which may come again.
 pub(crate) fn is_full(error: &io::Error) -> bool {
@@ -143,24 +141,19 @@ impl LogFile {
         Ok(())
     }
 
-    /// Takes blocks ahead of the end, which is at `size`, when few are left.
+    /// Takes blocks ahead of the end, which is at `size`, when fewer than `low` bytes are left.
     ///
     /// # Errors
     /// The file system's; not that it cannot do so at all.
-    pub(crate) fn take_ahead(&mut self, size: u64) -> io::Result<()> {
-        if self.unable || self.ahead(size) >= LOW {
+    pub(crate) fn take_ahead(&mut self, size: u64, low: u64) -> io::Result<()> {
+        if self.unable || self.ahead(size) >= low {
             return Ok(());
         }
         gantry_fault::point("logs.file.before-take").map_err(io::Error::other)?;
-        let mut done = self.allocate(size, AHEAD);
-        if done.is_ok() {
-            self.taken = size + AHEAD;
-        } else if done.as_ref().is_err_and(is_full) {
+        let mut done = self.allocate(size, low + STEP);
+        if done.as_ref().is_err_and(is_full) {
             // On a disk as full as that a little less will do.
-            done = self.allocate(size, LOW);
-            if done.is_ok() {
-                self.taken = size + LOW;
-            }
+            done = self.allocate(size, low);
         }
         gantry_fault::pass("logs.file.after-take");
         match done {
@@ -197,7 +190,7 @@ impl LogFile {
         gantry_fault::pass("logs.file.after-give-back");
     }
 
-    fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {
+    fn allocate(&mut self, offset: u64, length: u64) -> io::Result<()> {
         #[cfg(test)]
         self.pretended
             .take_ahead(self.taken.max(offset), offset + length)?;
@@ -205,7 +198,11 @@ impl LogFile {
         let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
         match fallocate(&self.file, flags, signed(offset)?, signed(length)?) {
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
-            other => Ok(other?),
+            Err(e) => Err(e.into()),
+            Ok(()) => {
+                self.taken = offset + length;
+                Ok(())
+            }
         }
     }
 

@@ -16,9 +16,11 @@ use crate::clock;
 use crate::file::{LogFile, is_full};
 use crate::format::{self, Format, MAX_PIECE, Stream};
 
+mod ahead;
 mod held;
 mod rotate;
 
+use ahead::Growth;
 use held::{Came, Held};
 
 /// Between two looks whether the file is still where it was, and between two tries of a rotation that failed.
@@ -51,6 +53,7 @@ pub struct LogWriter {
     held: Held,
     /// Too few blocks are taken ahead, and there are no more.
     starved: bool,
+    growth: Growth,
     lost: u64,
     /// Lost since the log last said so.
     untold: u64,
@@ -109,6 +112,7 @@ impl LogWriter {
             pieces: Vec::new(),
             held: Held::default(),
             starved: false,
+            growth: Growth::default(),
             lost: 0,
             untold: 0,
             why: String::new(),
@@ -212,6 +216,7 @@ impl LogWriter {
 
     /// Makes entries of bytes.
     fn take(&mut self, time: i64, stream: Stream, mut bytes: &[u8]) {
+        let (read, before) = (bytes.len(), self.out.len());
         while !bytes.is_empty() {
             let held = self.lines[stream as usize].rest.len();
             let line = bytes.iter().position(|b| *b == b'\n');
@@ -232,6 +237,7 @@ impl LogWriter {
             }
             bytes = &bytes[take + usize::from(ended)..];
         }
+        self.growth.note(read, self.out.len() - before);
     }
 
     /// Makes the last entry of a stream.
@@ -377,7 +383,7 @@ impl LogWriter {
 
     /// Takes blocks for what will come; none at all are no reason not to go on, as long as there were none.
     fn take_ahead(&mut self) {
-        let taken = self.file.take_ahead(self.size);
+        let taken = self.file.take_ahead(self.size, self.growth.low());
         self.starved = taken.is_err_and(|e| is_full(&e)) && self.file.ahead(self.size) > 0;
     }
 

@@ -124,7 +124,9 @@ impl LogWriter {
         // Made first: on a full disk the old file goes on.
         gantry_fault::point("logs.rotate.before-make").map_err(io::Error::other)?;
         let mut next = self.take_over(LogFile::make(&self.next_file())?);
-        let taken = next.take_ahead(0).or_else(|e| self.is_worth_it(e));
+        let taken = next
+            .take_ahead(0, self.growth.low())
+            .or_else(|e| self.is_worth_it(e));
         if let Err(e) = taken.and_then(|()| self.shift()) {
             let _ = remove_if_there(&self.next_file());
             return Err(e);

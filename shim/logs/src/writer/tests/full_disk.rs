@@ -1,8 +1,12 @@
 //! No room for lines: they wait, and are there in their order as soon as there is.
 
 use super::*;
-use crate::file::{AHEAD, LOW};
+use crate::file::STEP;
 use crate::testing::{Disk, Place};
+
+/// Taken ahead of the lines of these tests, and by a new log.
+const AHEAD: u64 = LOW + STEP;
+const LOW: u64 = 3 * (192 << 10);
 
 const NO_ROTATION: Rotation = Rotation {
     max_size: 0,
@@ -182,6 +186,34 @@ fn a_full_disk_has_room_for_what_was_read() {
     assert_eq!(texts(&path, Format::Cri), lines(100..count + 6000));
 }
 
+/// Of a process that stops anywhere on a disk that stopped anywhere, two full pipes have room in its log: whatever its
+/// lines and its log are like.
+#[test]
+fn short_lines_have_room_as_well() {
+    for format in [Format::Cri, Format::JsonFile, Format::Local] {
+        for text in ["1\n", "12345\n", "a line like many others are\n"] {
+            let chunk = text.repeat((32 << 10) / text.len());
+            let disk = taking_ahead(40 << 20);
+            let (path, mut writer) = open(&disk, format, NO_ROTATION);
+            let mut count = 0;
+            let mut write = |writer: &mut LogWriter| {
+                writer.write(Stream::Stdout, chunk.as_bytes()).unwrap();
+                count += chunk.len() / text.len();
+            };
+            write(&mut writer);
+            disk.set(300 << 10);
+            while !writer.is_behind() {
+                write(&mut writer);
+            }
+            for _ in 0..4 {
+                write(&mut writer);
+            }
+            assert!(!writer.is_waiting(), "{format:?} {text:?}");
+            assert_eq!(texts(&path, format).len(), count);
+        }
+    }
+}
+
 #[test]
 fn room_that_comes_again_is_taken_ahead_again() {
     let disk = taking_ahead(AHEAD);
@@ -193,12 +225,16 @@ fn room_that_comes_again_is_taken_ahead_again() {
     }
     writer.catch_up().unwrap();
     assert!(writer.is_behind());
-    disk.set(1000);
+    let missing = writer.growth.low() - writer.file.ahead(writer.size);
+    disk.set(bytes(missing - 1));
     writer.catch_up().unwrap();
-    assert!(!writer.is_behind(), "a little is enough");
-    disk.set(bytes(AHEAD));
+    assert!(writer.is_behind());
+    disk.set(bytes(missing));
+    writer.catch_up().unwrap();
+    assert!(!writer.is_behind(), "no more than that is asked for");
+    disk.set(10 << 20);
     put(&mut writer, count..count + 1);
-    assert!(writer.file.ahead(writer.size) > AHEAD - 200);
+    assert!(writer.file.ahead(writer.size) > writer.growth.low());
     assert_eq!(texts(&path, Format::Cri), lines(100..count + 1));
 }
 
