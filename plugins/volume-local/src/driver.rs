@@ -62,17 +62,18 @@ impl Local {
         self.path(name)
     }
 
-    pub(crate) fn remove_all(&self, name: &str) -> Result<()> {
+    /// What stays of its data for now is answered in words.
+    pub(crate) fn remove_all(&self, name: &str) -> Result<Option<String>> {
         if name::check(name).is_err() {
             // None is called like that. The host clears away what was refused, and an error would keep it at that.
-            return Ok(());
+            return Ok(None);
         }
         // Held until the name is free, so that no mount comes in between.
         let users = self.users();
         if let Some(user) = users.get(name).and_then(BTreeSet::first) {
             return Err(Error::in_use(format!("volume {name} is in use by {user}")));
         }
-        self.shelf.remove(name).map(drop)
+        self.shelf.remove(name)
     }
 
     pub(crate) fn describe(&self, name: &str, user: &str, read_only: bool) -> Result<MountSpec> {
@@ -136,8 +137,10 @@ impl Volume for Local {
         })
     }
 
-    fn remove(&self, _: &Call<'_>, r: RemoveRequest) -> Result<Empty> {
-        self.remove_all(&r.name)?;
+    fn remove(&self, call: &Call<'_>, r: RemoveRequest) -> Result<Empty> {
+        if let Some(left) = self.remove_all(&r.name)? {
+            call.log(gantry_sdk::Level::Warn, &left);
+        }
         Ok(Empty {})
     }
 

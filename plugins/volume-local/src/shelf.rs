@@ -119,9 +119,9 @@ impl Shelf {
         sync(&self.root)
     }
 
-    /// Removes a volume with its data; false when it was not there. Its name is free from the
-    /// rename on, also if removing the data is cut short.
-    pub(crate) fn remove(&self, name: &str) -> Result<bool> {
+    /// Removes a volume with its data; one that is not there is no error. Its name is free from the rename on: that some
+    /// of its data could not be deleted then is answered in words, and tried again by the next [`Shelf::sweep`].
+    pub(crate) fn remove(&self, name: &str) -> Result<Option<String>> {
         let folder = self.folder(name);
         // No volume's name begins with a dot.
         let bin = self.root.join(".removed");
@@ -129,15 +129,18 @@ impl Shelf {
         let gone = bin.join(unique());
         gantry_fault::point("volume-local.remove.before-rename").map_err(injected)?;
         match fs::rename(&folder, &gone) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed("remove", &folder))?,
         }
-        gantry_fault::point("volume-local.remove.after-rename").map_err(injected)?;
         // Not synced: after a power cut the volume is gone, or there again whole.
         // Symlinks inside are removed, never followed.
-        fs::remove_dir_all(&gone).map_err(failed("remove", &gone))?;
+        let deleted = match gantry_fault::point("volume-local.remove.after-rename") {
+            Ok(()) => fs::remove_dir_all(&gone).map_err(|e| e.to_string()),
+            Err(fault) => Err(fault.to_string()),
+        };
         gantry_fault::pass("volume-local.remove.after-delete");
-        Ok(true)
+        let left = |e: String| format!("data of the removed volume {name} stays for now: {e}");
+        Ok(deleted.err().map(left))
     }
 
     /// Removes what removals cut short left behind.
