@@ -3,6 +3,7 @@
 //!
 //! It links nothing of the daemon but CRI's generated types. It needs root.
 
+pub mod bundle;
 pub mod case;
 pub mod chaos;
 pub mod cri;

@@ -1,15 +1,14 @@
 //! The OCI runtime alone (`gantry-shim oci`), on bundles whose root tries to lead it out.
 
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use gantry_integration::bundle::Bundle;
 use gantry_integration::{cases, paths, wait};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 cases![
     a_process_sees_only_its_own,
@@ -21,153 +20,6 @@ cases![
     our_binary_cannot_be_an_interpreter,
     create_start_kill_delete,
 ];
-
-/// A bundle with busybox in a folder of its own; `host` beside it is what an attack would reach for.
-struct Bundle {
-    dir: TempDir,
-    id: String,
-    config: Value,
-}
-
-impl Bundle {
-    fn new() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let dir = TempDir::new()?;
-        for folder in ["bundle/rootfs/bin", "bundle/rootfs/etc", "host", "state"] {
-            std::fs::create_dir_all(dir.path().join(folder))?;
-        }
-        let made = Self {
-            id: format!(
-                "b{}x{}",
-                std::process::id(),
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            ),
-            config: config(),
-            dir,
-        };
-        std::fs::copy("/bin/busybox", made.root().join("bin/busybox"))?;
-        symlink("busybox", made.root().join("bin/sh"))?;
-        Ok(made)
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.path().join("bundle/rootfs")
-    }
-
-    fn host(&self) -> PathBuf {
-        self.dir.path().join("host")
-    }
-
-    /// A link text that climbs out of the root to `host`, whatever depth it is read at.
-    fn way_out(&self) -> String {
-        format!("../../../../../../../..{}", self.host().display())
-    }
-
-    fn oci(&self, args: &[&str]) -> Result<Output> {
-        let mut config = self.config.clone();
-        config["linux"]["cgroupsPath"] = json!(format!("gantry-test-{}", self.id));
-        std::fs::write(
-            self.dir.path().join("bundle/config.json"),
-            config.to_string(),
-        )?;
-        let program = paths::program("gantry-shim")?;
-        let mut command = Command::new(program);
-        command
-            .args(["oci", "--root"])
-            .arg(self.dir.path().join("state"))
-            .args(args);
-        command
-            .arg("--bundle")
-            .arg(self.dir.path().join("bundle"))
-            .stdin(Stdio::null());
-        if args[0] == "create" {
-            // The container keeps these streams, so a pipe would not end before it does.
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        } else {
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        }
-        let done = command
-            .spawn()
-            .and_then(std::process::Child::wait_with_output);
-        done.context("run gantry-shim")
-    }
-
-    /// Runs a shell script inside; its output, or why it failed.
-    fn sh(&mut self, script: &str) -> Result<String> {
-        self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
-        let done = self.oci(&["run", &self.id])?;
-        let err = String::from_utf8_lossy(&done.stderr).into_owned();
-        ensure!(done.status.success(), "{}: {err}", done.status);
-        Ok(String::from_utf8(done.stdout)?)
-    }
-
-    /// Expects the runtime to refuse, with this in its words.
-    fn refused(&mut self, words: &str) -> Result<()> {
-        match self.sh("echo started") {
-            Ok(out) => bail!("not refused: {out}"),
-            Err(e) if e.to_string().contains(words) => Ok(()),
-            Err(e) => bail!("refused, but not for {words:?}: {e}"),
-        }
-    }
-
-    fn host_is_untouched(&self) -> Result<()> {
-        let found: Vec<_> = std::fs::read_dir(self.host())?
-            .flatten()
-            .map(|e| e.path())
-            .collect();
-        ensure!(found.is_empty(), "made on the host: {found:?}");
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-        let ours = self.dir.path().display().to_string();
-        ensure!(!mounts.contains(&ours), "mounted on the host:\n{mounts}");
-        Ok(())
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        let _ = self.oci(&["delete", "--force", &self.id]);
-    }
-}
-
-fn config() -> Value {
-    let namespaces =
-        ["mount", "pid", "ipc", "uts", "network", "cgroup"].map(|t| json!({"type": t}));
-    let mount = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
-    json!({
-        "ociVersion": "1.2.0",
-        "process": {
-            "user": {"uid": 0, "gid": 0},
-            "args": ["/bin/busybox", "true"],
-            "env": ["PATH=/bin"],
-            "cwd": "/",
-            "capabilities": {
-                "bounding": ["CAP_CHOWN", "CAP_MKNOD"],
-                "permitted": ["CAP_CHOWN", "CAP_MKNOD"],
-                "effective": ["CAP_CHOWN", "CAP_MKNOD"],
-                "inheritable": ["CAP_CHOWN"]
-            }
-        },
-        "root": {"path": "rootfs"},
-        "hostname": "inside",
-        "mounts": [
-            mount("/proc", "proc", &[]),
-            mount("/dev", "tmpfs", &["nosuid", "mode=755", "size=65536k"]),
-            mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-            mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-            mount("/sys/fs/cgroup", "cgroup", &["ro"])
-        ],
-        "linux": {
-            "namespaces": namespaces,
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/sys/firmware"],
-            "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
-            "resources": {"devices": [
-                {"allow": false, "access": "rwm"},
-                {"allow": true, "type": "c", "access": "m"},
-                {"allow": true, "type": "b", "access": "m"}
-            ]}
-        }
-    })
-}
 
 fn a_process_sees_only_its_own() -> Result<()> {
     let mut b = Bundle::new()?;
@@ -202,7 +54,7 @@ fn dangling_links_are_followed_inside() -> Result<()> {
     let mut b = Bundle::new()?;
     symlink(b.way_out(), b.root().join("etc/out"))?;
     symlink("../run/stub", b.root().join("etc/resolv.conf"))?;
-    let source = b.dir.path().join("file");
+    let source = b.path().join("file");
     std::fs::write(&source, "bound\n")?;
     for target in ["/etc/resolv.conf", "/etc/out/deep/file"] {
         let bind = json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro"]});

@@ -132,11 +132,12 @@ fn mount_all(birth: &Birth<'_>, first: &OwnedFd, mut shift: Shift, socket: &Owne
     let others = namespace::NET | namespace::IPC | namespace::UTS | namespace::CGROUP;
     namespace::enter(first, others).kind(FailureKind::Namespace)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
-    // What is made belongs to the container's root.
+    // What is made belongs to the container's root, and its sysctls obey nobody else.
     let (uid, gid) = (shift.maps.user(0)?, shift.maps.group(0)?);
-    nix::unistd::setfsgid(Gid::from_raw(gid));
-    nix::unistd::setfsuid(Uid::from_raw(uid));
-    // A change of that user takes capabilities of files out of force.
+    let become_it = nix::unistd::setegid(Gid::from_raw(gid))
+        .and_then(|()| nix::unistd::seteuid(Uid::from_raw(uid)));
+    become_it.map_err(|e| gantry_sys::Error::new("take the container's root's ids", e))?;
+    // The change takes capabilities out of force.
     let held = caps::get()?;
     caps::set(caps::Caps {
         effective: held.permitted,

@@ -32,7 +32,9 @@ pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<(Fina
     let bounding = missing.clamp(set(wanted.bounding())?, bounding);
     let permitted = missing.clamp(set(wanted.permitted())?, held.permitted);
     let effective = missing.clamp(set(wanted.effective())?, permitted);
-    let ambient = missing.clamp(set(wanted.ambient())?, permitted & bounding);
+    // The kernel has no ambient capability that is not inheritable too: who wants one has to say both.
+    let inheritable = set(wanted.inheritable())? & permitted & bounding;
+    let ambient = missing.clamp(set(wanted.ambient())?, inheritable);
     let made = Final {
         bounding,
         caps: Caps {
@@ -169,6 +171,24 @@ mod tests {
                 ambient: 0
             }
         );
+    }
+
+    #[test]
+    fn ambient_ones_must_be_inheritable_and_no_others_are() {
+        let of = |inheritable: &str| {
+            let json = format!(
+                r#"{{"cwd":"/","user":{{"uid":0,"gid":0}},"capabilities":{{"bounding":["CAP_CHOWN","CAP_FOWNER"],
+                "permitted":["CAP_CHOWN","CAP_FOWNER"],"ambient":["CAP_CHOWN"],"inheritable":[{inheritable}]}}}}"#
+            );
+            let held = Caps {
+                permitted: 15,
+                ..Caps::default()
+            };
+            let (f, w) = plan(&serde_json::from_str(&json).unwrap(), held, 15).unwrap();
+            (f.ambient, f.caps.inheritable, w.len())
+        };
+        assert_eq!(of(r#""CAP_CHOWN","CAP_FOWNER""#), (1, 1, 0));
+        assert_eq!(of(""), (0, 0, 1));
     }
 
     #[test]

@@ -69,13 +69,23 @@ fn shifted(o: &Options, maps: &Maps) -> Result<Options> {
     Ok(made)
 }
 
+/// What was made for one mount beforehand.
+struct Made {
+    /// Itself.
+    mount: Option<OwnedFd>,
+    /// Whose ids its owners are mapped to.
+    users: Option<OwnedFd>,
+}
+
 /// Makes and attaches all of them, and the devices.
 pub(super) fn apply(
     launch: &Launch<'_>,
     root: &mut Root,
     flags: i32,
+    users: Vec<Option<OwnedFd>>,
     mut shift: Option<&mut Shift>,
 ) -> Result<()> {
+    let mut users = users.into_iter();
     let mut early = shift
         .as_mut()
         .map(|s| std::mem::take(&mut s.made))
@@ -84,10 +94,13 @@ pub(super) fn apply(
     let shift = shift.as_deref();
     let mut has_dev = false;
     for m in launch.spec.mounts().iter().flatten() {
-        let early = early.next().flatten();
+        let made = Made {
+            mount: early.next().flatten(),
+            users: users.next().flatten(),
+        };
         has_dev |= m.destination() == Path::new("/dev");
         let dest = m.destination().display().to_string();
-        one(launch, root, m, early, flags, shift).map_err(|e| LaunchError {
+        one(launch, root, m, made, flags, shift).map_err(|e| LaunchError {
             kind: if e.kind == FailureKind::System {
                 FailureKind::Mount
             } else {
@@ -109,7 +122,7 @@ fn one(
     launch: &Launch<'_>,
     root: &mut Root,
     m: &Mount,
-    early: Option<OwnedFd>,
+    made: Made,
     flags: i32,
     shift: Option<&Shift>,
 ) -> Result<()> {
@@ -118,18 +131,18 @@ fn one(
     if is_bind(m, &o) {
         let fd = bind_source(m, &o)?;
         let target = bind_target(root, m, &fd)?;
-        idmap::apply(&fd, m, &o, shift)?;
+        idmap::apply(&fd, made.users, &o, shift)?;
         change(&fd, &o)?;
         return attach(&fd, &target);
     }
     if kind == "cgroup" || kind == "cgroup2" {
         return cgroupfs::mount(launch, root, m.destination(), o.set, flags);
     }
-    let fd = match early {
+    let fd = match made.mount {
         Some(fd) => fd,
         None => fresh(m, kind, &o)?,
     };
-    idmap::apply(&fd, m, &o, shift)?;
+    idmap::apply(&fd, made.users, &o, shift)?;
     let dest = m.destination();
     let is_dev = dest == Path::new("/dev");
     // A symlink in an image must not send the kernel's own file systems elsewhere.

@@ -1,7 +1,7 @@
 //! The root: made detached, put over `/` of the child's own mount namespace, filled, and pivoted into.
 
 use super::options::Options;
-use super::{masks, mounts, sysctl};
+use super::{idmap, masks, mounts, sysctl};
 use crate::error::{FailureKind, Kind, LaunchError, Result};
 use crate::launch::{Launch, MountDesc, Rootfs};
 use crate::users::Maps;
@@ -34,6 +34,7 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) 
         None => make(launch.rootfs)?,
     };
     mount::set_propagation(&fd, Propagation::Private, true).kind(FailureKind::Mount)?;
+    let users = idmap::prepare(launch.spec)?;
     if has_own(launch.spec) {
         // Only the mount the root is put upon: the host's others stay as connected as they are until the pivot, so
         // that shared and slave binds can be made of them in their turn.
@@ -44,7 +45,7 @@ pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) 
             .kind(FailureKind::Mount)?;
     }
     let mut root = Root { fd, proc: None };
-    mounts::apply(launch, &mut root, flags, shift)?;
+    mounts::apply(launch, &mut root, flags, users, shift)?;
     // Before /proc/sys is made read-only.
     sysctl::apply(launch, &root, flags)?;
     masks::apply(launch.spec, &root.fd)?;

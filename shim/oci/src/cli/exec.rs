@@ -14,7 +14,8 @@ use std::os::fd::AsFd;
 pub(super) fn exec(store: &Store, args: &Args, command: &[String], log: &Log) -> Outcome {
     let loaded = store.load()?;
     let pidfd = loaded.state.open()?;
-    let group = loaded.state.group()?;
+    let (spec, _) = read_spec(&store.config())?;
+    let group = loaded.state.entered_group(&spec)?;
     if args.has("cgroup") {
         return Err(LaunchError::unsupported("--cgroup is not supported"));
     }
@@ -24,7 +25,6 @@ pub(super) fn exec(store: &Store, args: &Args, command: &[String], log: &Log) ->
             format!("container {:?} is paused", store.id),
         ));
     }
-    let (spec, _) = read_spec(&store.config())?;
     let process = described(&spec, args, command)?;
     let tty = process.terminal() == Some(true);
     let socket = args.path("console-socket");

@@ -43,6 +43,12 @@ impl State {
         Ok(Group::at(&Hierarchies::detect()?, &self.cgroup, &extra)?)
     }
 
+    /// The same with no more controllers than its configuration needs, for a process that is to enter it.
+    pub(super) fn entered_group(&self, spec: &oci_spec::runtime::Spec) -> Result<Group> {
+        let extra = crate::limits(spec)?.extra_controllers();
+        Ok(Group::at(&Hierarchies::detect()?, &self.cgroup, &extra)?)
+    }
+
     /// The first process, which must be alive.
     pub(super) fn open(&self) -> Result<OwnedFd> {
         let gone = || {
