@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use gantry_integration::Node;
@@ -18,9 +18,18 @@ use crate::stage::Stage;
 /// Faults kept in words; more are only counted.
 const KEPT: usize = 200;
 
-/// Answers nobody can explain.
+/// What a client does now.
+#[derive(Debug)]
+struct Doing {
+    what: String,
+    since: Instant,
+    /// It was said that it takes long.
+    said: bool,
+}
+
+/// Answers nobody can explain, and what is on its way.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Vec<String>>>, Arc<Mutex<BTreeMap<usize, String>>>);
+pub(crate) struct Faults(Arc<Mutex<Vec<String>>>, Arc<Mutex<BTreeMap<usize, Doing>>>);
 
 impl Faults {
     /// Notes one.
@@ -34,17 +43,42 @@ impl Faults {
 
     /// What a client is about to do, for the day it does not come back from it.
     pub(crate) fn doing(&self, client: usize, what: &str) {
-        let mut all = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        what.clone_into(all.entry(client).or_default());
+        let doing = Doing {
+            what: what.to_owned(),
+            since: Instant::now(),
+            said: false,
+        };
+        self.all_doing().insert(client, doing);
+    }
+
+    /// It came back.
+    pub(crate) fn done(&self, client: usize) {
+        self.all_doing().remove(&client);
+    }
+
+    /// What takes longer than this, each once.
+    pub(crate) fn slow(&self, limit: Duration) -> Vec<(usize, String)> {
+        let mut all = self.all_doing();
+        let slow = all
+            .iter_mut()
+            .filter(|(_, doing)| !doing.said && doing.since.elapsed() > limit);
+        slow.map(|(who, doing)| {
+            doing.said = true;
+            (*who, doing.what.clone())
+        })
+        .collect()
+    }
+
+    fn all_doing(&self) -> MutexGuard<'_, BTreeMap<usize, Doing>> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn still_doing(&self) -> String {
-        let all = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = all.iter().filter(|(_, what)| !what.is_empty());
-        let lines: Vec<String> = busy
-            .map(|(who, what)| format!("client {who}: {what}"))
-            .collect();
-        lines.join("\n")
+        let lines = self.all_doing();
+        let lines = lines
+            .iter()
+            .map(|(who, doing)| format!("client {who}: {}", doing.what));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// All of them.
@@ -118,10 +152,11 @@ impl Crew {
                     while stage.rest() {
                         while stage.works() {
                             work.step();
+                            told.done(number);
                             steps.fetch_add(1, Ordering::Relaxed);
                         }
                         work.clear();
-                        told.doing(number, "");
+                        told.done(number);
                     }
                 })?;
             threads.push(thread);
@@ -139,6 +174,11 @@ impl Crew {
         self.stage
             .work(length)
             .with_context(|| self.faults.still_doing())
+    }
+
+    /// Where they note what goes wrong.
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults.clone()
     }
 
     /// Everybody goes home.

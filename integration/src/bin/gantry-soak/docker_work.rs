@@ -81,7 +81,10 @@ impl DockerClient {
     fn open(&self, method: &str, path: &str, head: &str, body: &str) -> Option<Open> {
         self.faults
             .doing(self.number, &format!("{method} {path} {body}"));
-        match http::open(&self.place.docker, method, path, head, body.as_bytes()) {
+        let open = http::open(&self.place.docker, method, path, head, body.as_bytes());
+        // What follows may be a stream, read for as long as its reader likes.
+        self.faults.done(self.number);
+        match open {
             Ok(mut open) => {
                 if open.status >= 500 && open.status != 501 {
                     let said = String::from_utf8_lossy(&open.read(ENOUGH)).into_owned();
@@ -109,7 +112,10 @@ impl DockerClient {
         let Some(mut open) = self.open(method, path, CLOSE, body) else {
             return (0, String::new());
         };
+        self.faults
+            .doing(self.number, &format!("{method} {path} {body}, its end"));
         let answer = String::from_utf8_lossy(&open.read(ENOUGH)).into_owned();
+        self.faults.done(self.number);
         if begun.elapsed() > PATIENCE {
             self.faults.note(format!(
                 "{method} {path} {body}: {} after {:?}",

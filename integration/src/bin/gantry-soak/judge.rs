@@ -12,6 +12,32 @@ const SLACK: f64 = 3.0;
 /// MB below which growth is noise.
 const NOISE: f64 = 0.5;
 
+/// Samples in a minute; one is taken each second.
+const MINUTE: usize = 60;
+/// The parts of the random work.
+pub(crate) const STAGES: [&str; 4] = ["warm-up", "first third", "second third", "last third"];
+
+/// The median of each figure.
+fn median<'a>(samples: impl Iterator<Item = &'a Sample>) -> Option<Sample> {
+    let all: Vec<&Sample> = samples.collect();
+    if all.is_empty() {
+        return None;
+    }
+    let median = |of: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = all.iter().map(|sample| of(sample)).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Some(Sample {
+        rss: median(|s| s.rss),
+        own: median(|s| s.own),
+        fds: median(|s| s.fds),
+        threads: median(|s| s.threads),
+        shim_own: median(|s| s.shim_own),
+        shim_fds: median(|s| s.shim_fds),
+    })
+}
+
 /// What happened.
 pub(crate) struct Story {
     pub(crate) clients: usize,
@@ -24,28 +50,27 @@ pub(crate) struct Story {
 
 impl Story {
     fn stage(&self, name: &str) -> Option<Sample> {
-        let all: Vec<&Sample> = self
+        let of_it = self.samples.iter().filter(|(stage, _)| stage == name);
+        median(of_it.map(|(_, sample)| sample))
+    }
+
+    /// Medians of each minute of random work, and what it was called.
+    fn minutes(&self) -> Vec<Staged> {
+        let work: Vec<&Staged> = self
             .samples
             .iter()
-            .filter(|(stage, _)| stage == name)
-            .map(|(_, sample)| sample)
+            .filter(|(stage, _)| STAGES.contains(&stage.as_str()))
             .collect();
-        if all.is_empty() {
-            return None;
-        }
-        let median = |of: fn(&Sample) -> f64| {
-            let mut values: Vec<f64> = all.iter().map(|sample| of(sample)).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        Some(Sample {
-            rss: median(|s| s.rss),
-            pss: median(|s| s.pss),
-            fds: median(|s| s.fds),
-            threads: median(|s| s.threads),
-            shim_own: median(|s| s.shim_own),
-            shim_fds: median(|s| s.shim_fds),
-        })
+        let minutes = work.chunks(MINUTE).enumerate();
+        minutes
+            // Not of the few seconds by which the work took longer.
+            .filter(|(number, all)| *number == 0 || all.len() > MINUTE / 3)
+            .filter_map(|(number, all)| {
+                let stage = &all[all.len() / 2].0;
+                let sample = median(all.iter().map(|(_, sample)| sample))?;
+                Some((format!("minute {}, {stage}", number + 1), sample))
+            })
+            .collect()
     }
 
     /// What is not flat, in words.
@@ -55,7 +80,7 @@ impl Story {
         let mut compare = |what: &str, before: &Sample, after: &Sample| {
             for (name, before, after) in [
                 ("gantryd's resident memory", before.rss, after.rss),
-                ("gantryd's proportional memory", before.pss, after.pss),
+                ("gantryd's own memory", before.own, after.own),
                 ("a supervisor's memory", before.shim_own, after.shim_own),
             ] {
                 if grew(before, after) {
@@ -65,7 +90,7 @@ impl Story {
                 }
             }
         };
-        if let (Some(second), Some(last)) = (self.stage("second third"), self.stage("last third")) {
+        if let (Some(second), Some(last)) = (self.stage(STAGES[2]), self.stage(STAGES[3])) {
             compare("from the second third to the last", &second, &last);
         }
         let Some(((_, first), later)) = self.rests.split_first() else {
@@ -91,23 +116,19 @@ impl Story {
     /// For people.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
-            "{} clients, {} s of random work through both doors after a warm-up ({} steps, seed {}); medians of a stage, \
-             and one look at rest with the same three containers running.\n\n\
-             | when | resident MB | proportional MB | descriptors | threads | a supervisor's own MB | its descriptors |\n\
+            "{} clients, {} s of random work through both doors after a warm-up ({} steps, seed {}); medians of a minute, \
+             and one look at rest with the same four containers running.\n\n\
+             | when | resident MB | its own MB | descriptors | threads | a supervisor's own MB | its descriptors |\n\
              |---|---|---|---|---|---|---|\n",
             self.clients, self.seconds, self.steps, self.seed
         );
-        let stages = ["warm-up", "first third", "second third", "last third"];
-        let worked = stages
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), self.stage(name)?)));
-        for (name, sample) in worked.chain(self.rests.iter().cloned()) {
+        for (name, sample) in self.minutes().iter().chain(&self.rests) {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "| {name} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} | {:.0} |",
                 sample.rss,
-                sample.pss,
+                sample.own,
                 sample.fds,
                 sample.threads,
                 sample.shim_own,

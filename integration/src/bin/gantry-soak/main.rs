@@ -20,6 +20,13 @@ mod judge;
 mod sample;
 mod short;
 mod stage;
+mod watch;
+
+/// Clients that vanish between two looks at what they left.
+const BATCH: usize = 1000;
+
+/// How often the warm-up is made longer.
+const LONGER: usize = 20;
 
 #[derive(Parser)]
 #[command(about = "Work at random with many clients and see whether the daemon stays as it was")]
@@ -33,6 +40,12 @@ struct Args {
     /// Seconds of warm-up.
     #[arg(long, default_value_t = 60)]
     warm_up: u64,
+    /// Rounds of exec and attach within the warm-up, so that as many execs are known as are ever kept.
+    #[arg(long, default_value_t = 4000)]
+    fill: usize,
+    /// Do not go on with the warm-up until the daemon has as many events as it keeps (some 14 MB of them).
+    #[arg(long)]
+    brief: bool,
     /// Short requests (list, inspect, status…) after the random work.
     #[arg(long, default_value_t = 10_000)]
     short: usize,
@@ -70,23 +83,33 @@ fn run(args: &Args) -> Result<()> {
     let anchors = sample::Anchors::start(&node)?;
     let sampler = sample::Sampler::start(node.pid(), anchors.supervisors().to_vec());
     let part = Duration::from_secs(args.seconds) / 3;
-    let stages = [
-        ("warm-up", Duration::from_secs(args.warm_up)),
-        ("first third", part),
-        ("second third", part),
-        ("last third", part),
-    ];
+    let warm_up = Duration::from_secs(args.warm_up);
+    let stages = judge::STAGES.into_iter().zip([warm_up, part, part, part]);
     let (mut rests, mut faults) = (Vec::new(), Vec::new());
     let crew = clients::Crew::start(&node, args.clients, seed)?;
+    let watch = watch::Watch::start(&node, crew.faults());
     for (name, length) in stages {
         eprintln!("{name}: {} s", length.as_secs());
         sampler.stage(name);
         crew.work(length)?;
-        if !matches!(name, "first third") {
+        for _ in 0..LONGER {
+            if name != "warm-up" || args.brief || short::is_log_full(&node)? {
+                break;
+            }
+            eprintln!("longer, until the log of events is full");
+            crew.work(length)?;
+        }
+        if name == "warm-up" && args.fill > 0 {
+            eprintln!("{} rounds that fill what is kept", args.fill);
+            sampler.stage("fill");
+            faults.extend(short::vanishing(&node, &anchors, args.fill, seed)?);
+        }
+        if name != "first third" {
             rests.push((format!("at rest after the {name}"), sampler.rest()?));
         }
     }
     let done = crew.end();
+    drop(watch);
     faults.extend(done.faults);
     if args.short > 0 {
         eprintln!("{} short requests", args.short);
@@ -97,12 +120,15 @@ fn run(args: &Args) -> Result<()> {
             sampler.rest()?,
         ));
     }
-    if args.vanish > 0 {
-        eprintln!("{} rounds of clients that vanish", args.vanish);
+    let mut gone = 0;
+    while gone < args.vanish {
+        let some = (args.vanish - gone).min(BATCH);
+        eprintln!("{some} rounds of clients that vanish");
         sampler.stage("clients that vanish");
-        faults.extend(short::vanishing(&node, args.vanish, seed)?);
+        faults.extend(short::vanishing(&node, &anchors, some, seed + gone as u64)?);
+        gone += some;
         rests.push((
-            format!("at rest after {} clients that vanished", args.vanish),
+            format!("at rest after {gone} clients that vanished"),
             sampler.rest()?,
         ));
     }

@@ -7,23 +7,28 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gantry_integration::{Node, leaks, wait};
+use gantry_integration::node::BUSYBOX;
+use gantry_integration::{Node, cri, leaks, wait};
 
 /// Containers that live through the whole run; their supervisors are watched.
-const ANCHORS: usize = 3;
+const ANCHORS: u64 = 3;
 /// Between two samples.
 const EVERY: Duration = Duration::from_secs(1);
 /// Longer than a thread of the pool waits for work before it ends.
 const SETTLE: Duration = Duration::from_secs(12);
 
 /// The long-lived containers.
-pub(crate) struct Anchors(Vec<u32>);
+pub(crate) struct Anchors {
+    supervisors: Vec<u32>,
+    /// A container in a pod.
+    pod: String,
+}
 
 impl Anchors {
     /// Starts them.
     pub(crate) fn start(node: &Node) -> Result<Self> {
         for number in 0..ANCHORS {
-            let name = format!("anchor{number}");
+            let name = Self::name(number);
             node.docker().ok(&[
                 "run",
                 "-d",
@@ -39,17 +44,37 @@ impl Anchors {
                 "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.02; done",
             ])?;
         }
+        let api = node.cri()?;
+        let logs = node.dir().join("logs/anchor");
+        let config = cri::pod("anchor", &logs.display().to_string());
+        let pod = api.run_pod(config.clone())?;
+        let command = ["sh", "-c", "while :; do sleep 1; done"];
+        let pod = api.create(&pod, cri::container("c", BUSYBOX, &command), config)?;
+        api.start(&pod)?;
         let ours = leaks::processes_of(&node.dir().display().to_string());
         let supervisors = ours
             .iter()
             .filter(|(_, line)| line.contains("gantry-shim"))
             .map(|(pid, _)| pid.unsigned_abs());
-        Ok(Self(supervisors.collect()))
+        Ok(Self {
+            supervisors: supervisors.collect(),
+            pod,
+        })
+    }
+
+    /// One of those that Docker knows.
+    pub(crate) fn name(number: u64) -> String {
+        format!("anchor{number}")
+    }
+
+    /// The one that kubelet knows, by its id.
+    pub(crate) fn pod(&self) -> &str {
+        &self.pod
     }
 
     /// Their supervisors' process ids.
     pub(crate) fn supervisors(&self) -> &[u32] {
-        &self.0
+        &self.supervisors
     }
 }
 
@@ -57,7 +82,7 @@ impl Anchors {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) rss: f64,
-    pub(crate) pss: f64,
+    pub(crate) own: f64,
     pub(crate) fds: f64,
     pub(crate) threads: f64,
     /// Of one watched supervisor, on average.
@@ -172,7 +197,7 @@ fn children(pid: u32) -> Vec<String> {
 fn take(pid: u32, shims: &[u32]) -> Sample {
     Sample {
         rss: number(pid, "VmRSS:") / 1024.0,
-        pss: proportional(pid),
+        own: anonymous(pid),
         fds: descriptors(pid),
         threads: number(pid, "Threads:"),
         shim_own: average(shims, own),
@@ -186,8 +211,9 @@ fn number(pid: u32, key: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
-fn proportional(pid: u32) -> f64 {
-    field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").unwrap_or(0.0) / 1024.0
+/// Memory behind no file: what it has allocated. Its share of common pages is no measure, it grows as others end.
+fn anonymous(pid: u32) -> f64 {
+    field(&format!("/proc/{pid}/smaps_rollup"), "Anonymous:").unwrap_or(0.0) / 1024.0
 }
 
 /// Memory nobody shares: what is shared counts for more as others end.

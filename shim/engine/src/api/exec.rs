@@ -283,6 +283,10 @@ pub(crate) async fn begin(
 ) -> Result<Attached> {
     entry.claim()?;
     inner.tell_exec(entry, &format!("exec_start: {}", entry.words()), &[]);
+    let run = inner
+        .container(&entry.container)
+        .ok()
+        .and_then(|container| container.run.as_ref().map(|run| run.number));
     match start(inner, entry, how).await {
         Ok((attached, pid)) => {
             if let Some(exit) = entry.started(pid) {
@@ -299,23 +303,27 @@ pub(crate) async fn begin(
             entry.started(0);
             entry.ended(&exit);
             inner.exec_over(entry, &exit);
-            Err(explained(inner, &entry.container, error).await)
+            Err(explained(inner, &entry.container, run, error).await)
         }
     }
 }
 
-/// How long the end of a container may take to be told after an exec has felt it.
-const ENDS: Duration = Duration::from_secs(1);
+/// How long the end of a container may take to be told after an exec has felt it: its last output is read before.
+const ENDS: Duration = Duration::from_secs(3);
 
-/// An exec whose container ends at that moment fails in many ways, and for one reason.
-async fn explained(inner: &Arc<Inner>, id: &ContainerId, error: Error) -> Error {
+/// An exec whose container's run ends at that moment fails in many ways, and for one reason.
+async fn explained(inner: &Arc<Inner>, id: &ContainerId, run: Option<u32>, error: Error) -> Error {
     use gantry_model::ErrorKind::{Internal, NotFound, Unavailable, Unknown};
     if !matches!(error.kind, Internal | NotFound | Unavailable | Unknown) {
         return error;
     }
     let ended = match inner.watch(id) {
         Ok(mut seen) => {
-            let over = seen.wait_for(|seen| seen.removed || !seen.container.state.is_live());
+            // The next run may have begun before anybody looks.
+            let over = seen.wait_for(|seen| {
+                let now = seen.container.run.as_ref().map(|run| run.number);
+                seen.removed || !seen.container.state.is_live() || now != run
+            });
             tokio::time::timeout(ENDS, over).await.is_ok()
         }
         Err(_) => true,
