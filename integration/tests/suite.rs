@@ -21,11 +21,16 @@ mod suite {
     pub(crate) mod execs_and_events;
     pub(crate) mod exhaustion;
     pub(crate) mod full_disk;
+    pub(crate) mod handlers;
+    pub(crate) mod handlers_pods;
     pub(crate) mod leaving;
     pub(crate) mod logs_harm;
     pub(crate) mod logs_read;
     pub(crate) mod logs_whole;
     pub(crate) mod oci_bundle;
+    pub(crate) mod oci_peers;
+    pub(crate) mod oci_spec;
+    pub(crate) mod oci_verbs;
     pub(crate) mod pairs;
     pub(crate) mod plugin_faults;
     pub(crate) mod plugin_images;
@@ -33,6 +38,7 @@ mod suite {
     pub(crate) mod plugins;
     pub(crate) mod reboot;
     pub(crate) mod registry;
+    pub(crate) mod soak;
     pub(crate) mod survive;
     pub(crate) mod vanishing;
 }
@@ -53,8 +59,11 @@ fn main() -> ExitCode {
         suite::cri_pod::cases(),
         suite::cri_change::cases(),
         suite::both_doors::cases(),
+        suite::soak::cases(),
         suite::survive::cases(),
         suite::reboot::cases(),
+        suite::handlers::cases(),
+        suite::handlers_pods::cases(),
         suite::leaving::cases(),
         suite::pairs::cases(),
         suite::logs_read::cases(),
@@ -64,6 +73,9 @@ fn main() -> ExitCode {
         suite::exhaustion::cases(),
         suite::full_disk::cases(),
         suite::oci_bundle::cases(),
+        suite::oci_spec::cases(),
+        suite::oci_verbs::cases(),
+        suite::oci_peers::cases(),
         suite::plugins::cases(),
         suite::plugin_faults::cases(),
         suite::plugin_images::cases(),
