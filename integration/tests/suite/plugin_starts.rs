@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use gantry_cri_api::v1;
 use gantry_integration::docker::Ran;
 use gantry_integration::{Node, cases, wait};
 
@@ -16,6 +17,7 @@ cases![
     a_hang_in_reconcile_keeps_networks_shut_and_nothing_else,
     a_reconcile_that_failed_is_done_before_the_next_join,
     a_runner_that_is_replaced_knows_what_there_is,
+    nobody_waits_for_a_driver_that_panicked,
 ];
 
 /// Calls that every start makes; the last one behind open doors.
@@ -104,8 +106,22 @@ fn told_of_quarantine(bad: &Bad, kind: &str, function: &str) -> Result<()> {
             ran.code == 125 && ran.err.contains("is in quarantine"),
             "{ran:?}"
         );
+        let (ready, why) = network_ready(bad)?;
+        ensure!(!ready && why.contains("crashed 2 times"), "{ready} {why}");
     }
     Ok(())
+}
+
+/// What a kubelet is told of the network for pods.
+fn network_ready(bad: &Bad) -> Result<(bool, String)> {
+    let cri = bad.node.cri()?;
+    let asked = v1::StatusRequest { verbose: false };
+    let status = cri.wait(cri.runtime().status(asked))?.status;
+    let all = status.context("a status")?.conditions;
+    let mut all = all.into_iter();
+    let one = all.find(|one| one.r#type == "NetworkReady");
+    let one = one.context("NetworkReady")?;
+    Ok((one.status, one.message))
 }
 
 fn released(bad: &Bad, kind: &str) -> Result<()> {
@@ -114,6 +130,7 @@ fn released(bad: &Bad, kind: &str) -> Result<()> {
     let told = bad.node.gantry(&["plugin", "release", &label])?.ok()?;
     ensure!(told == format!("{label} serves again"), "{told}");
     ensure!(plugin(bad, kind, name)?["status"] == "active");
+    ensure!(network_ready(bad)?.0);
     let again = bad.node.gantry(&["plugin", "release", &label])?;
     ensure!(
         again.code == 1 && again.err.contains("not in quarantine"),
@@ -361,6 +378,42 @@ fn a_runner_that_is_replaced_knows_what_there_is() -> Result<()> {
     .with_context(|| format!("{rules}\n--- is now\n{now}"))?;
     // Killed and not broken: nothing changes either, and a removal needs no join before it.
     kill_runner(&bad)?;
+    bad.put_right()?;
+    bad.node.finish()
+}
+
+/// What was refused was never begun: it needs no driver to be taken back.
+fn nobody_waits_for_a_driver_that_panicked() -> Result<()> {
+    let mut bad = Bad::start("")?;
+    running(&bad)?;
+    bad.rule("network", "create poison before 0 1\n")?;
+    let docker = bad.node.docker();
+    let panicked = docker.run(&["network", "create", "second"])?;
+    ensure!(
+        panicked.code == 1 && panicked.err.contains("told to panic"),
+        "{panicked:?}"
+    );
+    let asked = Instant::now();
+    let refused = docker.run(&["run", "--rm", "--network", "n", "busybox", "true"])?;
+    ensure!(
+        refused.code == 125 && refused.err.contains("panicked in create"),
+        "{refused:?}"
+    );
+    ensure!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+    let (ready, why) = network_ready(&bad)?;
+    ensure!(
+        !ready && why.contains("panicked in create"),
+        "{ready} {why}"
+    );
+    docker.ok(&["exec", "con", "true"])?;
+    bad.well()?;
+    bad.node.stop()?;
+    bad.node.restart()?;
+    ensure!(network_ready(&bad)?.0);
     bad.put_right()?;
     bad.node.finish()
 }

@@ -113,16 +113,13 @@ impl Told {
         }
     }
 
-    /// Whether there is nothing to take away, as is known without asking the driver: what was never begun. Only said of
-    /// a driver that has to be told first; any other is asked.
-    pub(crate) fn never_was(&self, change: &Change, generation: u64) -> bool {
+    /// Whether there is nothing to take away, as is known without asking the driver: what was never begun. Whoever
+    /// takes back what was refused need not wait for a driver that does not serve.
+    pub(crate) fn never_was(&self, change: &Change) -> bool {
         let state = self.lock();
         let Some(beliefs) = &state.beliefs else {
             return false;
         };
-        if state.settled == Some(generation) {
-            return false;
-        }
         match change {
             Change::Delete(id) => !beliefs.networks.contains_key(id),
             Change::Leave(id) => !beliefs.endpoints.contains_key(id),
@@ -281,12 +278,11 @@ mod tests {
         told.believe(ReconcileRequest::default());
         assert_eq!(told.need(0), Need::Telling(0));
         let leave = Change::Leave("x".into());
-        assert!(told.never_was(&leave, 0), "its join was refused");
+        assert!(told.never_was(&leave), "its join was refused");
         told.ends(&Change::Reconcile(0), &reply(Outcome::NotDone, ""));
         assert_eq!(told.need(0), Need::Telling(0), "it failed");
         told.ends(&Change::Reconcile(0), &reply(Outcome::Done, "{}"));
         assert_eq!(told.need(0), Need::Nothing(Some(0)));
-        assert!(!told.never_was(&leave, 0), "it can be asked");
         let state = r#"{"state":{"schema":1,"data":"x"}}"#;
         for (id, outcome) in [
             ("done", Outcome::Done),
@@ -307,8 +303,8 @@ mod tests {
         assert_eq!(states(&told).len(), 2);
         told.ends(&leave, &reply(Outcome::Done, "{}"));
         assert_eq!(states(&told).len(), 1);
-        assert!(told.never_was(&leave, 1));
-        assert!(!told.never_was(&Change::Leave("perhaps".into()), 1));
+        assert!(told.never_was(&leave));
+        assert!(!told.never_was(&Change::Leave("perhaps".into())));
         assert_eq!(told.need(1), Need::Telling(1));
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use gantry_model::Result;
 use gantry_model::image::Origin;
 use gantry_model::operation::OperationView;
-use gantry_model::plugin::{PluginInfo, PluginKind};
+use gantry_model::plugin::{PluginInfo, PluginKind, PluginStatus};
 use gantry_model::state::State;
+use gantry_model::{Error, Result};
 
 use crate::{Engine, EngineConfig, effect};
 
@@ -48,7 +48,7 @@ impl Engine {
                 .collect()
         };
         let network = effect::network::find(&self.inner, &self.inner.config.default_network)
-            .and_then(|network| self.inner.drivers.network(&network.spec.driver));
+            .and_then(|network| self.network_serves(&network.spec.driver));
         Info {
             config: self.inner.config.clone(),
             running,
@@ -57,6 +57,21 @@ impl Engine {
             images: images.len(),
             network_ready: network.is_ok(),
             network_reason: network.err().map(|error| error.message).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a network driver is there and takes calls: one that panicked, or whose process crashed once too often,
+    /// does not.
+    fn network_serves(&self, name: &str) -> Result<()> {
+        self.inner.drivers.network(name)?;
+        let all = self.inner.drivers.list();
+        let is_it = |one: &&PluginInfo| one.kind == PluginKind::Network && one.name == name;
+        match all.iter().find(is_it) {
+            Some(one) if one.status != PluginStatus::Active => Err(Error::unavailable(format!(
+                "network plugin {name:?} does not serve: {}",
+                one.reason
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -36,8 +36,7 @@ impl Plugin {
         let until = Instant::now() + call.timeout.min(self.deadline);
         let left = || until.saturating_duration_since(Instant::now());
         let doing = |error: Error| error.context(self.doing(R::FUNCTION, objects));
-        if self.told.never_was(&change, self.backend.generation()) {
-            // What was refused above leaves nothing behind, and whoever asked for it need not wait for the driver.
+        if self.told.never_was(&change) {
             let nothing = Reply::refused(Outcome::Done, ErrorCode::Internal, "");
             return self.read::<R>(Sent::Reply(nothing), objects);
         }
