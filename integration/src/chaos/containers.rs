@@ -123,7 +123,8 @@ impl Owned {
         let ran = |fact: &Fact| matches!(fact, Fact::Running | Fact::Paused);
         if self.always {
             // However its last run or start ended, it begins again: only one that was never started does not.
-            self.facts.retain(|fact| *fact == Fact::Created);
+            self.facts
+                .retain(|fact| matches!(fact, Fact::Absent | Fact::Created));
             self.facts.push(Fact::Running);
             self.eventual = true;
             return self.another_run();
