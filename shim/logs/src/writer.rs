@@ -25,6 +25,8 @@ use held::{Came, Held};
 
 /// Between two looks whether the file is still where it was, and between two tries of a rotation that failed.
 const LOOK: i64 = 1_000_000_000;
+/// Bytes made into entries at once: short lines grow many times, and nobody needs all of that in memory.
+const AT_ONCE: usize = 8 << 10;
 
 /// When a file is put aside and a new one begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,12 +141,16 @@ impl LogWriter {
     /// # Errors
     /// As [`LogWriter::write`].
     pub fn write_at(&mut self, time: i64, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        if self.is_waiting() {
-            self.held.push(time, stream, bytes);
-        } else {
-            self.take(time, stream, bytes);
+        let mut result = Ok(());
+        for part in bytes.chunks(AT_ONCE) {
+            if self.is_waiting() {
+                self.held.push(time, stream, part);
+            } else {
+                self.take(time, stream, part);
+            }
+            result = result.and(self.go_on(time));
         }
-        self.go_on(time)
+        result
     }
 
     /// Writes what waits for room, as far as there is some.
