@@ -30,6 +30,7 @@ mod suite {
     pub(crate) mod oci_bundle;
     pub(crate) mod oci_peers;
     pub(crate) mod oci_spec;
+    pub(crate) mod oci_validation;
     pub(crate) mod oci_verbs;
     pub(crate) mod pairs;
     pub(crate) mod plugin_faults;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         suite::oci_spec::cases(),
         suite::oci_verbs::cases(),
         suite::oci_peers::cases(),
+        suite::oci_validation::cases(),
         suite::plugins::cases(),
         suite::plugin_faults::cases(),
         suite::plugin_images::cases(),

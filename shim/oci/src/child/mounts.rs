@@ -45,7 +45,20 @@ pub(super) fn make_early(spec: &Spec, maps: &Maps) -> Result<Vec<Option<OwnedFd>
         if is_bind(m, &o) || matches!(kind, "cgroup" | "cgroup2") {
             return Ok(None);
         }
-        fresh(m, kind, &shifted(&o, maps)?).map(Some)
+        let fd = fresh(m, kind, &shifted(&o, maps)?)?;
+        // The two whose root is the host's whoever makes them.
+        if matches!(kind, "devpts" | "mqueue") {
+            let (uid, gid) = (maps.user(0)?, maps.group(0)?);
+            let owner = (
+                nix::unistd::Uid::from_raw(uid),
+                nix::unistd::Gid::from_raw(gid),
+            );
+            let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
+            nix::unistd::fchownat(&fd, "", Some(owner.0), Some(owner.1), flags)
+                .map_err(|e| gantry_sys::Error::new(format!("own {kind}"), e))
+                .kind(FailureKind::Mount)?;
+        }
+        Ok(Some(fd))
     };
     spec.mounts().iter().flatten().map(one).collect()
 }
