@@ -37,6 +37,12 @@ pub(crate) struct Handler {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) options: Vec<String>,
+    #[serde(default = "handler_timeout", deserialize_with = "duration::read")]
+    pub(crate) timeout: Duration,
+}
+
+fn handler_timeout() -> Duration {
+    Duration::from_secs(40)
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -177,6 +183,10 @@ fn check_handler(name: &str, handler: &Handler) -> Result<()> {
     if name == "gantry" {
         bail!("handlers.{name}: that is the built-in runtime");
     }
+    // Whoever waits for a start or an exec waits a minute.
+    if handler.timeout > Duration::from_secs(55) {
+        bail!("handlers.{name}.timeout: 55s is the most");
+    }
     if !handler.path.is_absolute() {
         bail!(
             "handlers.{name}.path = {:?}: the path must be absolute",
@@ -250,6 +260,10 @@ mod tests {
             ("[handlers.runc]\n", "path"),
             ("[handlers.runc]\npath = \"runc\"\n", "must be absolute"),
             ("[handlers.runc]\npath = \"/r\"\npth = 1\n", "pth"),
+            (
+                "[handlers.runc]\npath = \"/r\"\ntimeout = \"2m\"\n",
+                "55s is the most",
+            ),
             ("[handlers.gantry]\npath = \"/r\"\n", "built-in"),
             ("[handlers.\"a b\"]\npath = \"/r\"\n", "handlers.a b"),
         ] {

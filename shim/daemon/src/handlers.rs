@@ -41,6 +41,7 @@ async fn ask(name: String, handler: config::Handler) -> Handler {
             name,
             path,
             options: handler.options,
+            timeout_ms: u64::try_from(handler.timeout.as_millis()).unwrap_or(u64::MAX),
             ..Runtime::default()
         },
         ..Handler::default()
@@ -150,6 +151,7 @@ mod tests {
             config::Handler {
                 path,
                 options: Vec::new(),
+                timeout: PATIENCE,
             },
         )];
         let found = found(&handlers.into()).await;

@@ -16,6 +16,8 @@ pub struct Runtime {
     pub version: String,
     /// How it places an exec in a cgroup below its container's.
     pub exec_cgroup: ExecCgroup,
+    /// The longest one command may take, in milliseconds; 0: the supervisor's own limit.
+    pub timeout_ms: u64,
 }
 
 /// The forms of `exec --cgroup`.

@@ -92,6 +92,7 @@ fn runtime(from: &Runtime) -> t::Runtime {
         options: from.options.clone(),
         version: from.version.clone(),
         exec_cgroup: exec_cgroup.to_owned(),
+        timeout_ms: from.timeout_ms,
     }
 }
 

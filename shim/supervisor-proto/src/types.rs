@@ -225,6 +225,8 @@ pub struct Runtime {
     /// How `exec --cgroup` is said: `controller` (`pids:NAME` on cgroup v1), `plain` (on v2 only), empty for a runtime
     /// that has no such option.
     pub exec_cgroup: String,
+    /// The longest one command may take, in milliseconds; 0: the supervisor's own limit.
+    pub timeout_ms: u64,
 }
 
 /// An exec to make.

@@ -8,7 +8,6 @@ use gantry_supervisor_proto::{ErrorKind, WireError};
 
 use crate::failure;
 use crate::launch::inputs::wire;
-use crate::runtime::begin::LONGEST;
 use crate::runtime::{Made, Progress};
 use crate::supervisor::Supervisor;
 use crate::task::{Phase, Role, Waiter};
@@ -30,7 +29,7 @@ impl Supervisor {
                 let work = pending.foreign().map(|f| f.work);
                 task.phase = Phase::Starting(to);
                 if let Some(work) = work.and_then(|key| self.works.get_mut(&key)) {
-                    work.deadline = Some(Instant::now() + LONGEST);
+                    work.deadline = Some(Instant::now() + work.limit);
                 }
                 Ok(())
             }

@@ -27,7 +27,15 @@ use crate::task::Waiter;
 type Result<T> = std::result::Result<T, WireError>;
 
 /// The longest one of a runtime's commands may take.
-pub(crate) const LONGEST: Duration = Duration::from_secs(40);
+const LONGEST: Duration = Duration::from_secs(40);
+
+/// The same for this runtime.
+fn longest(runtime: &Runtime) -> Duration {
+    match runtime.timeout_ms {
+        0 => LONGEST,
+        limit => Duration::from_millis(limit),
+    }
+}
 
 /// What was begun.
 pub(crate) struct Begun {
@@ -53,7 +61,7 @@ impl Supervisor {
             .map_err(|e| failure::io(format!("make {}", bundle.display()), &e))?;
         let folder = self.folder.clone();
         let keep: Vec<i32> = streams.iter().flatten().map(AsRawFd::as_raw_fd).collect();
-        let begun = self.employ(What::Launch, &keep, |work, report| {
+        let begun = self.employ(What::Launch, longest(runtime), &keep, |work, report| {
             let common = Common {
                 runtime,
                 folder: &folder,
@@ -106,22 +114,23 @@ impl Supervisor {
         let folder = self.folder.clone();
         let keep: Vec<i32> = streams.iter().flatten().map(AsRawFd::as_raw_fd).collect();
         let name = format!("exec-{}", body.id);
-        let (work, socket) = self.employ(What::Launch, &keep, |work, report| {
-            let common = Common {
-                runtime: &runtime,
-                folder: &folder,
-                id: &id,
-                bundle: &bundle,
-                work,
-            };
-            let what = Exec {
-                process,
-                target,
-                streams,
-                group: group.map(|group| (name.as_str(), group)),
-            };
-            driver::exec(&common, what, report);
-        })?;
+        let (work, socket) =
+            self.employ(What::Launch, longest(&runtime), &keep, |work, report| {
+                let common = Common {
+                    runtime: &runtime,
+                    folder: &folder,
+                    id: &id,
+                    bundle: &bundle,
+                    work,
+                };
+                let what = Exec {
+                    process,
+                    target,
+                    streams,
+                    group: group.map(|group| (name.as_str(), group)),
+                };
+                driver::exec(&common, what, report);
+            })?;
         let foreign = Foreign::new(socket, work, body.terminal);
         let launching = Launching::Foreign(foreign);
         Ok(Begun { launching, stdio })
@@ -167,7 +176,7 @@ impl Supervisor {
         args: &[&str],
     ) -> Result<()> {
         let folder = self.folder.clone();
-        let (work, socket) = self.employ(what, &[], |work, report| {
+        let (work, socket) = self.employ(what, longest(runtime), &[], |work, report| {
             let common = Common {
                 runtime,
                 folder: &folder,
@@ -187,6 +196,7 @@ impl Supervisor {
     fn employ(
         &mut self,
         what: What,
+        limit: Duration,
         keep: &[i32],
         child: impl FnOnce(u32, &Report<'_>),
     ) -> Result<(u32, OwnedFd)> {
@@ -238,7 +248,8 @@ impl Supervisor {
                     group,
                     report: None,
                     what,
-                    deadline: Some(Instant::now() + LONGEST),
+                    deadline: Some(Instant::now() + limit),
+                    limit,
                     late: false,
                 };
                 self.works.insert(key, work);

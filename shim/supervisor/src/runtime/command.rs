@@ -116,11 +116,11 @@ fn words(log: &str) -> Option<String> {
 fn kind(words: &str) -> FailureKind {
     let text = words.to_ascii_lowercase();
     let has = |part: &str| text.contains(part);
+    let missing = (has("executable file") && has("not found"))
+        || ((has("exec") || has("open `")) && has("no such file or directory"));
     if has("chdir") || has("cwd") {
         FailureKind::Cwd
-    } else if has("executable file") && has("not found") {
-        FailureKind::CommandNotFound
-    } else if (has("exec") || has("open `")) && has("no such file or directory") {
+    } else if missing {
         FailureKind::CommandNotFound
     } else if has("exec")
         && (has("permission denied") || has("is a directory") || has("exec format error"))

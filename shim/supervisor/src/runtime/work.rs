@@ -10,7 +10,6 @@ use gantry_sys::process::{ended_child, pidfd_open, pidfd_send_signal, try_wait};
 use nix::libc::SIGKILL;
 
 use super::Left;
-use super::begin::LONGEST;
 use super::report::{self, Received};
 use crate::launch::inputs::wire;
 use crate::say;
@@ -48,6 +47,8 @@ pub(crate) struct Work {
     pub(crate) what: What,
     /// When it and all it has started are killed.
     pub(crate) deadline: Option<Instant>,
+    /// The longest it may wait for the runtime at once.
+    pub(crate) limit: Duration,
     pub(crate) late: bool,
 }
 
@@ -77,14 +78,11 @@ impl Supervisor {
         let done = match said {
             Some(Ok(Received::Runs(_))) => Ok(()),
             Some(Err(error)) => Err(error),
-            _ if work.late => Err(failure(format!(
-                "the runtime did not answer within {} s",
-                LONGEST.as_secs()
-            ))),
+            _ if work.late => Err(failure(late(work.limit))),
             _ => Err(failure("the runtime's caller ended without an answer")),
         };
         match work.what {
-            What::Launch => self.launch_over(key, work.late),
+            What::Launch => self.launch_over(key, work.late.then_some(work.limit)),
             What::Delete(task) => {
                 if let Err(error) = done {
                     say(format!("delete by a runtime: {error}"));
@@ -97,7 +95,7 @@ impl Supervisor {
     }
 
     /// Whatever it has said is heard first; if that was not all, it never will be.
-    fn launch_over(&mut self, work: u32, late: bool) {
+    fn launch_over(&mut self, work: u32, over: Option<Duration>) {
         let of_it = |t: &crate::task::Task| {
             let foreign = t.pending.as_ref().and_then(|p| p.foreign());
             foreign.is_some_and(|f| f.work == work)
@@ -109,11 +107,7 @@ impl Supervisor {
             }
         }
         let Some(key) = find(self) else { return };
-        let why = if late {
-            format!("the runtime did not answer within {} s", LONGEST.as_secs())
-        } else {
-            "the runtime's caller has ended".to_owned()
-        };
+        let why = over.map_or_else(|| "the runtime's caller has ended".to_owned(), late);
         self.failed(key, &failure(why));
     }
 
@@ -196,6 +190,13 @@ impl Supervisor {
             }
         }
     }
+}
+
+fn late(limit: Duration) -> String {
+    format!(
+        "the runtime did not answer within {} s",
+        limit.as_secs_f64()
+    )
 }
 
 fn failure(message: impl Into<String>) -> LaunchError {
