@@ -74,6 +74,11 @@ fn number(line: &str) -> usize {
     first.parse().unwrap()
 }
 
+/// A disk with room for all; none is taken ahead, which for thousands of small files in memory takes long.
+fn endless() -> Disk {
+    Disk::with(usize::MAX)
+}
+
 struct World {
     dice: Dice,
     path: crate::testing::Place,
@@ -101,7 +106,8 @@ impl World {
             compress: dice.one_in(2),
         };
         let path = place();
-        let writer = LogWriter::open(&path, format, rotation).unwrap();
+        let mut writer = LogWriter::open(&path, format, rotation).unwrap();
+        writer.pretend(&endless());
         Self {
             dice,
             path,
@@ -178,6 +184,7 @@ impl World {
         self.half = [None, None];
         self.job = None;
         self.writer = LogWriter::open(&self.path, self.format, self.rotation).unwrap();
+        self.writer.pretend(&endless());
     }
 
     fn die_rotating(&mut self) {
@@ -417,6 +424,7 @@ fn readers_keep_up_with_rotation_at_full_speed() {
             compress,
         };
         let mut writer = LogWriter::open(&path, format, rotation).unwrap();
+        writer.pretend(&endless());
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..3)
                 .map(|which| {
