@@ -2,7 +2,7 @@
 //! namespaces by path, mount options, scheduling, filter listeners. Through `gantry-shim oci`, on real bundles.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use gantry_integration::bundle::Bundle;
 use gantry_integration::{cases, wait};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::{Value, json};
 
 cases![
@@ -544,29 +543,10 @@ fn scheduling_and_personality() -> Result<()> {
 /// The message of a filter's first listener, and its descriptor.
 fn receive(stream: &UnixStream) -> Result<(Value, OwnedFd)> {
     let mut buffer = vec![0; 16384];
-    let mut control = nix::cmsg_space!([i32; 4]);
-    let mut parts = [std::io::IoSliceMut::new(&mut buffer)];
-    let got = recvmsg::<()>(
-        stream.as_raw_fd(),
-        &mut parts,
-        Some(&mut control),
-        MsgFlags::empty(),
-    )?;
-    let mut fds = Vec::new();
-    for message in got.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(list) = message {
-            fds.extend(list);
-        }
-    }
-    let length = got.bytes;
-    ensure!(fds.len() == 1, "{} descriptors", fds.len());
-    Ok((serde_json::from_slice(&buffer[..length])?, owned(fds[0])))
-}
-
-#[allow(unsafe_code)] // no safe way to own what recvmsg installs
-fn owned(fd: i32) -> OwnedFd {
-    // SAFETY: the kernel has just installed this descriptor for us; nothing else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    let mut got = gantry_sys::fdpass::recv(stream, &mut buffer)?;
+    ensure!(got.fds.len() == 1, "{} descriptors", got.fds.len());
+    let listener = got.fds.pop().context("a descriptor")?;
+    Ok((serde_json::from_slice(&buffer[..got.len])?, listener))
 }
 
 fn a_filters_listener_is_handed_over() -> Result<()> {

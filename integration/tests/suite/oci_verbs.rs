@@ -1,14 +1,12 @@
 //! The command line of the runtime: each verb with runc's arguments, and what it leaves.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gantry_integration::bundle::Bundle;
 use gantry_integration::{cases, wait};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::{Value, json};
 
 cases![
@@ -189,22 +187,9 @@ fn a_terminal_goes_to_the_console_socket() -> Result<()> {
     ])?;
     let (stream, _) = listener.accept()?;
     let mut buffer = vec![0; 256];
-    let mut control = nix::cmsg_space!([i32; 4]);
-    let mut parts = [std::io::IoSliceMut::new(&mut buffer)];
-    let got = recvmsg::<()>(
-        stream.as_raw_fd(),
-        &mut parts,
-        Some(&mut control),
-        MsgFlags::empty(),
-    )?;
-    let mut fds = Vec::new();
-    for message in got.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(list) = message {
-            fds.extend(list);
-        }
-    }
-    ensure!(fds.len() == 1, "{fds:?}");
-    let mut master = file(fds[0]);
+    let got = gantry_sys::fdpass::recv(&stream, &mut buffer)?;
+    let fd = got.fds.into_iter().next().context("a descriptor")?;
+    let mut master = std::fs::File::from(fd);
     b.ok(&["start", &b.id])?;
     std::io::Write::write_all(&mut master, b"typed\n")?;
     let mut text = String::new();
@@ -217,12 +202,6 @@ fn a_terminal_goes_to_the_console_socket() -> Result<()> {
         ensure!(text.contains(word), "{word}: {text}");
     }
     Ok(())
-}
-
-#[allow(unsafe_code)] // no safe way to own what recvmsg installs
-fn file(fd: i32) -> std::fs::File {
-    // SAFETY: the kernel has just installed this descriptor for us; nothing else owns it.
-    unsafe { std::fs::File::from_raw_fd(fd) }
 }
 
 fn kill_reaches_all_and_only_living_ones() -> Result<()> {

@@ -184,7 +184,6 @@ fn one(
     let input = input(state)?;
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map_err(|e| system("make pipe for a hook", e))?;
-    gantry_fault::point("oci.hook.before-fork")?;
     match namespace::fork(0, None)? {
         Forked::Child => {
             let error = child(hook, &input, &theirs, prepare);
@@ -196,7 +195,6 @@ fn one(
             let limit = hook.timeout().and_then(|t| u64::try_from(t).ok());
             let end = limit.map(|t| Instant::now() + Duration::from_secs(t));
             let (exit, text) = watch(pid, &pidfd, &output, end)?;
-            gantry_fault::pass("oci.hook.after-end");
             let said = if text.is_empty() {
                 String::new()
             } else {

@@ -11,7 +11,9 @@ use std::path::Path;
 pub struct Launch<'a> {
     /// Its id, for names and messages.
     pub id: &'a str,
-    /// Its runtime-spec configuration. `root.path` is not used, `root.readonly` is. `process.user.username`, when
+    /// Its runtime-spec configuration. Hooks up to the start are run here; `poststart` and `poststop` belong to whoever
+    /// knows of those moments ([`crate::hooks::run_all`]). `root.path` is not used, `root.readonly` is.
+    /// `process.user.username`, when
     /// set, is resolved inside the root as `user[:group]` and wins over the numbers; after a `;` may follow, separated
     /// by commas, `gid=N` (primary group), `!` (none of the image's groups) and more groups by name or number.
     pub spec: &'a Spec,

@@ -34,7 +34,8 @@ pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<(Fina
     let effective = missing.clamp(set(wanted.effective())?, permitted);
     // The kernel has no ambient capability that is not inheritable too: who wants one has to say both.
     let inheritable = set(wanted.inheritable())? & permitted & bounding;
-    let ambient = missing.clamp(set(wanted.ambient())?, inheritable);
+    let mut lonely = Missing::default();
+    let ambient = lonely.clamp(set(wanted.ambient())?, inheritable);
     let made = Final {
         bounding,
         caps: Caps {
@@ -44,7 +45,10 @@ pub(super) fn plan(process: &Process, held: Caps, bounding: Set) -> Result<(Fina
         },
         ambient,
     };
-    Ok((made, missing.words()))
+    let mut warnings = missing.words("cannot be granted");
+    lonely.0 &= !missing.0;
+    warnings.extend(lonely.words("cannot be ambient: it is not inheritable"));
+    Ok((made, warnings))
 }
 
 /// Capabilities asked for and not to be had.
@@ -57,12 +61,12 @@ impl Missing {
         wanted & held
     }
 
-    fn words(&self) -> Vec<String> {
+    fn words(&self, why: &str) -> Vec<String> {
         let names = (0_u32..)
             .zip(caps::NAMES)
             .filter(|(n, _)| self.0 & 1 << n != 0);
         names
-            .map(|(_, name)| format!("capability CAP_{name} cannot be granted"))
+            .map(|(_, name)| format!("capability CAP_{name} {why}"))
             .collect()
     }
 }
