@@ -23,15 +23,16 @@ cases![
     a_handlers_container_outlives_the_daemon,
     a_dead_supervisor_takes_a_handlers_container_along,
     a_handler_that_fails_is_quoted,
+    nothing_of_a_runtime_outlives_its_supervisor,
 ];
 
 pub(super) const HANDLERS: [&str; 2] = ["runc", "crun"];
 const HIDING: &str = "#!/bin/sh
 exec unshare -m sh -c 'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec crun \"$@\"' crun \"$@\"
 ";
-/// runc, but for creating while there is a file.
+/// runc, but for creating while there is a file: it says how many seconds to wait for nothing.
 const HANGING: &str = "#!/bin/sh
-if [ -e FILE ]; then for a in \"$@\"; do if [ \"$a\" = create ]; then sleep 71006; fi; done; fi
+if [ -e FILE ]; then for a in \"$@\"; do if [ \"$a\" = create ]; then sleep \"$(cat FILE)\"; fi; done; fi
 exec runc \"$@\"
 ";
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -60,6 +61,7 @@ pub(super) fn node() -> Result<Node> {
         ("crun", &crun, ""),
         ("broken", &broken, ""),
         ("hanging", &hanging, "timeout = \"2s\"\n"),
+        ("slow", &hanging, ""),
         ("gone", "/nonexistent/runtime", ""),
     ] {
         config.push_str(&format!("[handlers.{name}]\npath = {path:?}\n{more}"));
@@ -523,6 +525,42 @@ fn a_handler_that_fails_is_quoted() -> Result<()> {
         ran.code == 125 && ran.err.contains("handler broken: the dog ate it"),
         "{ran:?}"
     );
+    docker.ok(&["rm", "xx"])?;
+    node.finish()
+}
+
+fn nothing_of_a_runtime_outlives_its_supervisor() -> Result<()> {
+    let node = node()?;
+    let docker = node.docker();
+    let hang = node.dir().join("hang");
+    fs::write(&hang, "71007")?;
+    let live = docker.live(&[
+        "run",
+        "--name",
+        "xx",
+        "--runtime",
+        "slow",
+        "busybox",
+        "true",
+    ])?;
+    let stuck = || {
+        let all = leaks::processes_of("sleep 71007");
+        all.iter().any(|(_, line)| line.trim() == "sleep 71007")
+    };
+    wait::until("the runtime to hang", LONG, stuck)?;
+    let supervisors = leaks::processes_of("gantry-shim run --id");
+    let folder = node.run().display().to_string();
+    let (pid, _) = supervisors
+        .iter()
+        .find(|(_, line)| line.contains(&folder))
+        .context("a supervisor")?;
+    kill(Pid::from_raw(*pid), Signal::SIGKILL)?;
+    let ran = live.end()?;
+    ensure!(ran.code == 125, "{ran:?}");
+    wait::until("what the runtime had begun to end", LONG, || !stuck())?;
+    fs::remove_file(&hang)?;
+    docker.ok(&["start", "xx"])?;
+    ensure!(docker.ok(&["wait", "xx"])? == "0");
     docker.ok(&["rm", "xx"])?;
     node.finish()
 }

@@ -130,7 +130,7 @@ fn a_handler_that_hangs_holds_up_nobody() -> Result<()> {
     let first = create("first")?;
     api.start(&first)?;
     let hang = node.dir().join("hang");
-    fs::write(&hang, "")?;
+    fs::write(&hang, "71006")?;
     let second = create("second")?;
     let socket = node.socket("cri");
     let id = second.clone();
