@@ -7,6 +7,8 @@
 //! Readers have no queues. Each has a place in the one log, so that a slow one costs nothing, and one that is overtaken
 //! by the log's end is told what it has missed.
 
+mod packed;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +18,7 @@ use gantry_store::{Batch, Table};
 use tokio::sync::watch;
 
 use crate::api::event::{EventStream, NextEvent};
+use packed::Packed;
 
 /// How many events are kept, in memory and in the store.
 pub(crate) const KEPT: usize = 10_000;
@@ -61,14 +64,14 @@ struct State {
     fleeting: Kept,
     /// The highest number that was shown and is not kept any more.
     dropped: u64,
-    waiting: BTreeMap<u64, Option<Arc<Event>>>,
+    waiting: BTreeMap<u64, Option<Event>>,
     /// Dropped from memory, not yet from the store.
     stale: VecDeque<u64>,
 }
 
 #[derive(Default)]
 struct Kept {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Packed>,
     bytes: usize,
 }
 
@@ -94,7 +97,7 @@ impl Events {
             ..State::default()
         };
         for event in past {
-            state.keep(Arc::new(event));
+            state.keep(&event);
         }
         Self {
             log: Arc::new(Log(Mutex::new(state))),
@@ -181,7 +184,7 @@ impl Log {
             };
             return Some((lagged, state.dropped));
         }
-        next.map(|event| (NextEvent::Event(Arc::clone(event)), told))
+        next.map(|event| (NextEvent::Event(event.unpack()), told))
     }
 }
 
@@ -215,9 +218,7 @@ impl Numbered {
         }
         for event in events {
             let number = event.sequence;
-            state
-                .waiting
-                .insert(number, written.then(|| Arc::new(event)));
+            state.waiting.insert(number, written.then_some(event));
         }
         let shown = state.show();
         drop(state);
@@ -250,21 +251,22 @@ impl State {
         while let Some(event) = self.waiting.remove(&(self.shown + 1)) {
             self.shown += 1;
             if let Some(event) = event {
-                self.keep(event);
+                self.keep(&event);
             }
         }
         self.shown
     }
 
-    fn keep(&mut self, event: Arc<Event>) {
+    fn keep(&mut self, event: &Event) {
         let now = event.at.0;
-        let kept = if is_fleeting(&event) {
+        let kept = if is_fleeting(event) {
             &mut self.fleeting
         } else {
             &mut self.lasting
         };
-        kept.bytes += size(&event);
-        kept.events.push_back(event);
+        let packed = Packed::new(event);
+        kept.bytes += packed.size();
+        kept.events.push_back(packed);
         while self.fleeting.events.len() > KEPT_FLEETING {
             self.forget(true);
         }
@@ -288,7 +290,7 @@ impl State {
                 .kept(fleeting)
                 .events
                 .front()
-                .is_some_and(|event| event.at.0 < oldest)
+                .is_some_and(|event| event.at < oldest)
             {
                 self.forget(fleeting);
             }
@@ -314,13 +316,13 @@ impl State {
         let Some(event) = kept.events.pop_front() else {
             return;
         };
-        kept.bytes = kept.bytes.saturating_sub(size(&event));
+        kept.bytes = kept.bytes.saturating_sub(event.size());
         self.dropped = self.dropped.max(event.sequence);
         self.stale.push_back(event.sequence);
     }
 
     /// The first kept event after that number.
-    fn after(&self, last: u64) -> Option<&Arc<Event>> {
+    fn after(&self, last: u64) -> Option<&Packed> {
         let firsts = [&self.lasting, &self.fleeting].map(|kept| {
             let at = kept.events.partition_point(|event| event.sequence <= last);
             kept.events.get(at)
@@ -344,16 +346,6 @@ fn is_fleeting(event: &Event) -> bool {
     ];
     event.subject == Subject::Container
         && (event.action.starts_with("exec_") || ACTIONS.contains(&event.action.as_str()))
-}
-
-/// About how many bytes it takes.
-fn size(event: &Event) -> usize {
-    let attributes: usize = event
-        .attributes
-        .iter()
-        .map(|(key, value)| key.len() + value.len() + 64)
-        .sum();
-    attributes + event.action.len() + event.id.len() + 160
 }
 
 fn key(number: u64) -> String {

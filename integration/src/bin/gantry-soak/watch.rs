@@ -1,6 +1,7 @@
 //! Looks on while the clients work: what takes long is said once, with what the daemon itself says it waits for and
 //! what the kernel says of the container's processes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -32,6 +33,9 @@ impl Watch {
                 let slow = faults.slow(SLOW);
                 if !slow.is_empty() {
                     eprintln!("operations: {}", get(&admin, "/v1/operations"));
+                    for line in blocked() {
+                        eprintln!("in the kernel: {line}");
+                    }
                 }
                 for (client, what) in slow {
                     eprintln!("slow: client {client} for {SLOW:?}: {what}");
@@ -86,4 +90,38 @@ fn explain(docker: &Path, what: &str) {
             eprintln!("  {pid} {file}: {line}");
         }
     }
+}
+
+/// Who waits in the kernel for something that no signal ends, of the whole machine: how many in each place, and one of
+/// them with its way there.
+fn blocked() -> Vec<String> {
+    let mut places: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let tasks = processes
+        .flatten()
+        .filter_map(|process| fs::read_dir(process.path().join("task")).ok())
+        .flat_map(Iterator::flatten);
+    for task in tasks {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let stat = read("stat");
+        // `pid (name) state …`; a name may hold anything.
+        let Some((name, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        if rest.trim_start().starts_with('D') {
+            let way: Vec<String> = read("stack")
+                .lines()
+                .map(|line| line.trim_start_matches("[<0>] ").to_owned())
+                .collect();
+            let place = places.entry(read("wchan")).or_default();
+            place.0 += 1;
+            place.1 = format!("{name}) {}", way.join(" < "));
+        }
+    }
+    let line = |(place, (count, one)): (String, (usize, String))| {
+        format!("{count} in {place}, among them {one}")
+    };
+    places.into_iter().map(line).collect()
 }
