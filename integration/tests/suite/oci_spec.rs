@@ -22,6 +22,7 @@ cases![
     no_namespace_at_all,
     clocks_can_be_set_apart,
     attributes_reach_mounts_below,
+    binds_stay_connected_as_asked,
     a_tmpfs_begins_with_the_images_files,
     owners_of_a_mount_are_mapped,
     devices_as_described,
@@ -434,6 +435,76 @@ fn attributes_reach_mounts_below() -> Result<()> {
     }
     ensure!(!has("/back", "ro")? && !has("/back", "noexec")?, "{text}");
     ensure!(options("/flat/below").is_err(), "{text}");
+    Ok(())
+}
+
+fn binds_stay_connected_as_asked() -> Result<()> {
+    for root in ["rshared", "rprivate"] {
+        let mut b = Bundle::new()?;
+        let source = b.path().join("source");
+        for dir in ["out", "late"] {
+            std::fs::create_dir_all(source.join(dir))?;
+        }
+        let bind = |target: &str, how: &str| json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", how]});
+        for (target, how) in [
+            ("/shared", "rshared"),
+            ("/slave", "rslave"),
+            ("/private", "rprivate"),
+        ] {
+            b.mount(bind(target, how));
+        }
+        // Mounted by the host when the binds are made.
+        let late = source.join("late").display().to_string();
+        b.config["hooks"]["createRuntime"] =
+            json!([{"path": "/bin/mount", "args": ["mount", "-t", "tmpfs", "late", late]}]);
+        for set in ["bounding", "permitted", "effective"] {
+            b.config["process"]["capabilities"][set] = json!(["CAP_SYS_ADMIN"]);
+        }
+        let script = "busybox cut -d' ' -f5 /proc/self/mountinfo; busybox mount -t tmpfs out /shared/out; busybox mount -t tmpfs out /slave/late";
+        b.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+        let run = b.command(&["run", &b.id])?;
+        let mut outer = std::process::Command::new("unshare");
+        outer.args([
+            "-m",
+            "sh",
+            "-c",
+            "mount --make-$1 / && shift && \"$@\" && echo @ && cut -d' ' -f5 /proc/self/mountinfo",
+            "sh",
+            root,
+        ]);
+        outer.arg(run.get_program()).args(run.get_args());
+        let done = outer.output()?;
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        ensure!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        let (inside, outside) = text.split_once("@\n").context("two tables")?;
+        let connected = root == "rshared";
+        let has = |table: &str, place: &str| table.lines().any(|l| l == place);
+        for (place, wanted) in [
+            ("/shared/late", connected),
+            ("/slave/late", connected),
+            ("/private/late", false),
+        ] {
+            ensure!(
+                has(inside, place) == wanted,
+                "{root}: {place} inside\n{inside}"
+            );
+        }
+        let out = source.join("out").display().to_string();
+        ensure!(
+            has(outside, &out) == connected,
+            "{root}: {out} outside\n{outside}"
+        );
+        // The mounts of the container itself are nowhere outside.
+        let bundle = b.root().display().to_string();
+        ensure!(
+            !outside.contains(&bundle) && !has(outside, "/shared"),
+            "{root}\n{outside}"
+        );
+    }
     Ok(())
 }
 

@@ -90,21 +90,48 @@ struct Made {
     users: Option<OwnedFd>,
 }
 
+/// The same for all, by place in the list.
+pub(super) struct Early {
+    pub(super) mounts: Vec<Option<OwnedFd>>,
+    pub(super) users: Vec<Option<OwnedFd>>,
+}
+
+/// Clones what is bound as a peer of the host's and lies on a shared `/`, which stops to be one when the root is put
+/// upon it. Others are cloned in their turn: mountinfo is in the order of making.
+pub(super) fn clone_shared(spec: &Spec) -> Result<Vec<Option<OwnedFd>>> {
+    let one = |m: &Mount| -> Result<Option<OwnedFd>> {
+        let o = options(m)?;
+        let shared = matches!(o.propagation, Some((Propagation::Shared, _)));
+        if is_bind(m, &o) && shared && root_is_shared()? {
+            bind_source(m, &o).map(Some)
+        } else {
+            Ok(None)
+        }
+    };
+    spec.mounts().iter().flatten().map(one).collect()
+}
+
+fn root_is_shared() -> Result<bool> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo");
+    let text = text.map_err(|e| gantry_sys::Error::from_io("read mountinfo", &e))?;
+    let mut roots = text.lines().filter(|l| l.split(' ').nth(4) == Some("/"));
+    // Optional fields stand before the dash.
+    Ok(roots.any(|l| {
+        l.split(" - ")
+            .next()
+            .is_some_and(|l| l.contains(" shared:"))
+    }))
+}
+
 /// Makes and attaches all of them, and the devices.
 pub(super) fn apply(
     launch: &Launch<'_>,
     root: &mut Root,
     flags: i32,
-    users: Vec<Option<OwnedFd>>,
-    mut shift: Option<&mut Shift>,
+    early: Early,
+    shift: Option<&Shift>,
 ) -> Result<()> {
-    let mut users = users.into_iter();
-    let mut early = shift
-        .as_mut()
-        .map(|s| std::mem::take(&mut s.made))
-        .unwrap_or_default()
-        .into_iter();
-    let shift = shift.as_deref();
+    let (mut early, mut users) = (early.mounts.into_iter(), early.users.into_iter());
     let mut has_dev = false;
     for m in launch.spec.mounts().iter().flatten() {
         let made = Made {
@@ -142,7 +169,10 @@ fn one(
     let o = options(m)?;
     let kind = m.typ().as_deref().unwrap_or("bind");
     if is_bind(m, &o) {
-        let fd = bind_source(m, &o)?;
+        let fd = match made.mount {
+            Some(fd) => fd,
+            None => bind_source(m, &o)?,
+        };
         let target = bind_target(root, m, &fd)?;
         idmap::apply(&fd, made.users, &o, shift)?;
         change(&fd, &o)?;

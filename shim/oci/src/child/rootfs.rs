@@ -7,6 +7,7 @@ use crate::launch::{Launch, MountDesc, Rootfs};
 use crate::users::Maps;
 use gantry_sys::mount::{self, Overlay, Propagation};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -28,24 +29,40 @@ pub(super) struct Shift {
 
 /// Makes the root and everything mounted in it, for a container whose namespaces this process is in. With `shift` it is
 /// a helper with the host's rights that is in all of them but the user namespace.
-pub(super) fn build(launch: &Launch<'_>, flags: i32, shift: Option<&mut Shift>) -> Result<Root> {
+pub(super) fn build(
+    launch: &Launch<'_>,
+    flags: i32,
+    mut shift: Option<&mut Shift>,
+) -> Result<Root> {
+    let early = mounts::Early {
+        mounts: match &mut shift {
+            Some(shift) => std::mem::take(&mut shift.made),
+            None => mounts::clone_shared(launch.spec)?,
+        },
+        users: idmap::prepare(launch.spec)?,
+    };
+    let shift = shift.as_deref();
+    // Only the mount the root is put upon, and it still hears of the host's: the others stay as connected as they are
+    // until the pivot, so that shared and slave binds can be made of them in their turn.
+    let top = if has_own(launch.spec) {
+        let top = File::open("/").map_err(|e| gantry_sys::Error::from_io("open /", &e))?;
+        mount::set_propagation(&top, Propagation::Slave, false).kind(FailureKind::Mount)?;
+        Some(top)
+    } else {
+        None
+    };
     let fd = match &shift {
-        Some(shift) => make_shifted(launch.rootfs, shift)?,
+        Some(shift) => make_shifted(launch.rootfs, shift, top.as_ref())?,
         None => make(launch.rootfs)?,
     };
     mount::set_propagation(&fd, Propagation::Private, true).kind(FailureKind::Mount)?;
-    let users = idmap::prepare(launch.spec)?;
-    if has_own(launch.spec) {
-        // Only the mount the root is put upon: the host's others stay as connected as they are until the pivot, so
-        // that shared and slave binds can be made of them in their turn.
-        let top = std::fs::File::open("/").map_err(|e| gantry_sys::Error::from_io("open /", &e))?;
-        mount::set_propagation(&top, Propagation::Private, false).kind(FailureKind::Mount)?;
-        mount::attach(&fd, &top)
+    if let Some(top) = &top {
+        mount::attach(&fd, top)
             .map_err(|e| e.within("attach root"))
             .kind(FailureKind::Mount)?;
     }
     let mut root = Root { fd, proc: None };
-    mounts::apply(launch, &mut root, flags, users, shift)?;
+    mounts::apply(launch, &mut root, flags, early, shift)?;
     // Before /proc/sys is made read-only.
     sysctl::apply(launch, &root, flags)?;
     masks::apply(launch.spec, &root.fd)?;
@@ -96,12 +113,20 @@ fn chroot(root: &OwnedFd) -> Result<()> {
 
 /// A root whose owners are a user namespace's: lower layers are mapped as they are read, what is written is on disk
 /// with the shifted numbers.
-fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift) -> Result<OwnedFd> {
+fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift, top: Option<&File>) -> Result<OwnedFd> {
     let Rootfs::Mounts([desc]) = rootfs else {
         return make(rootfs);
     };
     if desc.kind != "overlay" || desc.lower.is_empty() {
         return make(rootfs);
+    }
+    if let ([one], true) = (&desc.lower[..], desc.upper.is_empty()) {
+        // A view of one layer is that layer, not yet anywhere.
+        let path = Path::new(one);
+        let fd = mount::open_tree_host(path, false).map_err(|e| source_error(&e, path))?;
+        mount::set_idmap(&fd, &shift.users, false).kind(FailureKind::Mount)?;
+        mount::set_attr(&fd, mount::RDONLY, 0, false).kind(FailureKind::Mount)?;
+        return Ok(fd);
     }
     let mut mapped = desc.clone();
     let mut held = Vec::new();
@@ -109,12 +134,13 @@ fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift) -> Result<OwnedFd> {
         let path = Path::new(&*lower);
         let fd = mount::open_tree_host(path, false).map_err(|e| source_error(&e, path))?;
         mount::set_idmap(&fd, &shift.users, false).kind(FailureKind::Mount)?;
+        // Before 6.15 an overlay takes no layer that is nowhere. It makes copies for itself, so this one may go with
+        // the rest of the old root.
+        if let Some(top) = top {
+            mount::attach(&fd, top).kind(FailureKind::Mount)?;
+        }
         *lower = format!("/proc/self/fd/{}", fd.as_raw_fd());
         held.push(fd);
-    }
-    if let ([one], true) = (&held[..], desc.upper.is_empty()) {
-        mount::set_attr(one, mount::RDONLY, 0, false).kind(FailureKind::Mount)?;
-        return Ok(held.remove(0));
     }
     // The root of the container is the upper directory itself.
     if !desc.upper.is_empty() {
