@@ -134,8 +134,8 @@ fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift, top: Option<&File>) -> Result
         let path = Path::new(&*lower);
         let fd = mount::open_tree_host(path, false).map_err(|e| source_error(&e, path))?;
         mount::set_idmap(&fd, &shift.users, false).kind(FailureKind::Mount)?;
-        // Before 6.15 an overlay takes no layer that is nowhere. It makes copies for itself, so this one may go with
-        // the rest of the old root.
+        // Before 6.15 an overlay takes no layer that is nowhere. It makes copies for itself, so this one goes again
+        // when it is made.
         if let Some(top) = top {
             mount::attach(&fd, top).kind(FailureKind::Mount)?;
         }
@@ -147,7 +147,14 @@ fn make_shifted(rootfs: Rootfs<'_>, shift: &Shift, top: Option<&File>) -> Result
         let (uid, gid) = (shift.maps.user(0)?, shift.maps.group(0)?);
         own_if_hosts(Path::new(&desc.upper), uid, gid)?;
     }
-    make(Rootfs::Mounts(std::slice::from_ref(&mapped)))
+    let made = make(Rootfs::Mounts(std::slice::from_ref(&mapped)))?;
+    if top.is_some() {
+        // The last is on top of the others; none may be left between the old root and the container's.
+        for lower in mapped.lower.iter().rev() {
+            mount::unmount(Path::new(lower), libc::MNT_DETACH).kind(FailureKind::Mount)?;
+        }
+    }
+    Ok(made)
 }
 
 fn own_if_hosts(path: &Path, uid: u32, gid: u32) -> Result<()> {
