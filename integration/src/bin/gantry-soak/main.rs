@@ -43,7 +43,7 @@ struct Args {
     /// Rounds of exec and attach within the warm-up, so that as many execs are known as are ever kept.
     #[arg(long, default_value_t = 4000)]
     fill: usize,
-    /// Do not go on with the warm-up until the daemon has as many events as it keeps (some 14 MB of them).
+    /// Do not go on with the warm-up until the daemon has as many events as it keeps (some 7 MB of them).
     #[arg(long)]
     brief: bool,
     /// Short requests (list, inspect, status…) after the random work.
