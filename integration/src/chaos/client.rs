@@ -175,6 +175,7 @@ impl Client {
             auto_remove: short && volume.is_none() && random.chance(25),
             always: matches!(kind, Kind::Sleeper) && random.chance(20),
             checked: kind.stays() && random.chance(20),
+            runc: !matches!(kind, Kind::Broken) && random.chance(15),
             variant: random.below(4),
             volume,
             kind,

@@ -79,7 +79,8 @@ impl Run {
     /// # Errors
     /// If that fails.
     pub fn new(settings: Settings) -> Result<Self> {
-        let (options, plugins) = quarantine::options()?;
+        let (mut options, plugins) = quarantine::options()?;
+        options.config += "[handlers.runc]\npath = \"/usr/sbin/runc\"\n";
         let mut node = Node::prepare(options)?;
         let hits = node.dir().join("hits");
         std::fs::create_dir(&hits)?;

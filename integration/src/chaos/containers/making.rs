@@ -25,6 +25,8 @@ pub struct Wanted {
     pub always: bool,
     /// Has a health check.
     pub checked: bool,
+    /// Run by runc instead of the built-in runtime.
+    pub runc: bool,
     /// Which log driver.
     pub variant: usize,
 }
@@ -68,6 +70,9 @@ impl Owned {
             wanted.variant,
         );
         body["HostConfig"]["AutoRemove"] = wanted.auto_remove.into();
+        if wanted.runc {
+            body["HostConfig"]["Runtime"] = "runc".into();
+        }
         if wanted.always {
             body["HostConfig"]["RestartPolicy"] = json!({ "Name": "always" });
         }

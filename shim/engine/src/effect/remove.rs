@@ -52,11 +52,15 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
         Error::conflict(format!("container {id} cannot be removed: {refused}"))
     })?;
     record.goes_with_volumes |= how.volumes;
-    let intent = inner
+    let mut intent = inner
         .change()
         .container(record.clone())
-        .amend(id, |record| record.restart.due = None)
-        .with(Item::Operation(operation.clone()));
+        .amend(id, |record| record.restart.due = None);
+    // Tries before this one that failed half-way: this one goes on with what they left.
+    for before in inner.recorded(&[OperationKind::RemoveContainer], id.as_str()) {
+        intent = intent.with(Item::NoOperation(before));
+    }
+    let intent = intent.with(Item::Operation(operation.clone()));
     inner.ledger.write(intent).await?;
     gantry_fault::pass("engine.remove.after-intent");
     if record.pod.is_some() {
