@@ -287,7 +287,9 @@ impl Owned {
         let end = Instant::now() + PATIENCE;
         let live = matches!(seen, Seen::Running | Seen::Paused);
         loop {
-            let (out, err) = self.log(door)?;
+            let Some((out, err)) = self.log(door)? else {
+                return Ok(());
+            };
             let begun = match self.kind.first_word() {
                 Some(word) => count(&out, word),
                 None => return self.settle_lines(&out, live),
@@ -352,9 +354,13 @@ impl Owned {
         }
     }
 
-    fn log(&self, door: &Door) -> Step<(Vec<String>, Vec<String>)> {
+    /// None of one that may go by itself and has.
+    fn log(&self, door: &Door) -> Step<Option<(Vec<String>, Vec<String>)>> {
         let path = format!("/containers/{}/logs?stdout=1&stderr=1", self.key());
         let reply = door.get(&path)?;
+        if reply.status == 404 && self.facts.contains(&Fact::Absent) {
+            return Ok(None);
+        }
         if reply.status != 200 {
             return contradiction(format!("logs of {}: {}", self.key(), reply.text()));
         }
@@ -365,7 +371,7 @@ impl Owned {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             text.lines().map(str::to_owned).collect::<Vec<_>>()
         };
-        Ok((lines(out), lines(err)))
+        Ok(Some((lines(out), lines(err))))
     }
 
     /// A refusal that was injected, or a contradiction.
