@@ -181,17 +181,27 @@ fn names_container(line: &str) -> bool {
 
 /// Ends and removes whatever a failed test has left: processes, mounts, cgroups.
 pub fn sweep(node: &Node) {
+    for folder in instance_cgroups(node).iter().flat_map(|top| beneath(top)) {
+        // A process in a frozen group dies when it is thawed.
+        let _ = fs::write(folder.join("freezer.state"), "THAWED");
+    }
     end_all(|| processes(node));
     unmount(node.dir());
     for top in instance_cgroups(node) {
-        let mut folders = vec![top.clone()];
-        walk(&top, &mut |path| folders.push(path.to_path_buf()));
+        let mut folders = beneath(&top);
         // Deepest first; one that still holds a dying process stays, and the next sweep finds it.
         folders.sort_by_key(|f| std::cmp::Reverse(f.components().count()));
         for folder in folders {
             let _ = fs::remove_dir(folder);
         }
     }
+}
+
+/// A cgroup and those in it.
+fn beneath(top: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![top.to_path_buf()];
+    walk(top, &mut |path| folders.push(path.to_path_buf()));
+    folders
 }
 
 /// The same for another daemon that keeps everything in one folder.

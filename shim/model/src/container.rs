@@ -341,7 +341,7 @@ pub struct Run {
     /// Why it could not start, or what else went wrong.
     #[serde(default)]
     pub error: String,
-    /// A stop was asked for by a user in this run.
+    /// Of release 0.1, which reads it: what a user stopped stands in [`Container::restart`] now.
     #[serde(default)]
     pub stopped_by_user: bool,
     /// How the run before ended.

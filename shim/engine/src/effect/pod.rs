@@ -158,12 +158,14 @@ pub(crate) async fn stop(context: &Context) -> Result<()> {
 async fn free(context: &Context, call: &Call, sandbox: &Sandbox) {
     let inner = &context.inner;
     network::leave_all(inner, call, &sandbox.id).await;
+    inner.waits(call, "its supervisor to end what runs in it");
     let _ = context.owner.send(Message::Down);
     if let Some(handle) = &context.handle
         && let Err(error) = handle.shutdown(call).await
     {
         tracing::warn!(sandbox = %sandbox.id, %error, "ending a supervisor");
     }
+    inner.waits(call, "its cgroups to be emptied and removed");
     super::finish::discard(inner, call, &sandbox.id, &sandbox.cgroup).await;
 }
 
