@@ -122,7 +122,7 @@ async fn container(inner: &Arc<Inner>, operation: &Operation, change: Change) ->
         return Ok(change);
     };
     effect::remove::unmake(inner, &inner.call(DRIVER_TIMEOUT), &container).await?;
-    effect::remove::remove_volumes(inner, &container).await;
+    effect::remove::remove_volumes(inner, &container).await?;
     Ok(change.with(Item::NoContainer(container.id.clone())))
 }
 

@@ -80,7 +80,11 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
         Err(error) => {
             // A call of its own: the first one may be cancelled, undoing must not be.
             let call = inner.call(DRIVER_TIMEOUT);
-            if let Err(undo) = super::remove::unmake(inner, &call, &record).await {
+            let undone = match super::remove::unmake(inner, &call, &record).await {
+                Ok(()) => super::remove::remove_volumes(inner, &record).await,
+                failed => failed,
+            };
+            if let Err(undo) = undone {
                 // Its intent stays in the records: taken up again with the plugin's late answer, or at the next start.
                 tracing::warn!(container = %record.id, error = %undo, "unmaking a container that was not made");
                 let going = Container {
@@ -91,7 +95,6 @@ pub(crate) async fn run(inner: &Arc<Inner>, request: CreateContainer) -> Result<
                 inner.ledger.write(inner.change().container(going)).await?;
                 return Err(error);
             }
-            super::remove::remove_volumes(inner, &record).await;
             gantry_fault::pass("engine.create.after-undo");
             let change = inner
                 .change()

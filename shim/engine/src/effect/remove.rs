@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     record.state = record.state.after(Move::Removing).map_err(|refused| {
         Error::conflict(format!("container {id} cannot be removed: {refused}"))
     })?;
-    record.goes_with_volumes |= how.volumes;
+    record.goes_with_volumes = how.volumes;
     let mut intent = inner
         .change()
         .container(record.clone())
@@ -72,7 +72,7 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     unmake(inner, &call, &record).await?;
     gantry_fault::point("engine.remove.after-unmake")?;
     if record.goes_with_volumes {
-        remove_volumes(inner, &record).await;
+        remove_volumes(inner, &record).await?;
     }
     let change = inner.change().container_event("destroy", &record, &[]);
     let mut change = change.with(Item::NoContainer(id.clone()));
@@ -86,17 +86,22 @@ pub(crate) async fn run(context: &Context, id: &ContainerId, how: RemoveContaine
     Ok(())
 }
 
-/// Anonymous volumes go while the container is recorded still: if this daemon is killed, the next one goes on with them.
-pub(crate) async fn remove_volumes(inner: &Arc<Inner>, record: &Container) {
-    let anonymous = record.volumes.iter().filter(|used| used.anonymous);
-    for name in anonymous.map(|used| &used.name) {
+/// Anonymous volumes go while the container is recorded still: if this daemon is killed, the next one goes on with them,
+/// and what a driver could not remove is tried again. Those that others use stay.
+///
+/// # Errors
+/// The driver's.
+pub(crate) async fn remove_volumes(inner: &Arc<Inner>, record: &Container) -> Result<()> {
+    let mut first = Ok(());
+    for used in record.volumes.iter().filter(|used| used.anonymous) {
         gantry_fault::pass("engine.remove.before-volume");
-        if let Err(error) = volume::remove(inner, name, Some(&record.id)).await
-            && !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict)
-        {
-            tracing::warn!(volume = %name, %error, "removing an anonymous volume");
-        }
+        let removed = volume::remove(inner, &used.name, Some(&record.id)).await;
+        first = first.and(match removed {
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => Ok(()),
+            other => other,
+        });
     }
+    first
 }
 
 /// Lets the pod's supervisor free what it holds of a container. One that ends meanwhile holds nothing any more.
