@@ -188,7 +188,7 @@ fn removals(inner: &Arc<Inner>) {
 pub(crate) fn remove(inner: &Arc<Inner>, id: &ContainerId) {
     let volumes = inner
         .container(id)
-        .is_ok_and(|container| container.spec.auto_remove);
+        .is_ok_and(|container| container.spec.auto_remove || container.goes_with_volumes);
     let how = RemoveContainer {
         force: true,
         volumes,

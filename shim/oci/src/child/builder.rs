@@ -8,7 +8,8 @@
 //!                           ← n    joins and makes the other namespaces
 //!   forks the mounter                                                →    makes what may not be made inside,
 //!                                                                         enters its mount namespace, mounts
-//!                                  takes the root, hooks, pivots     ← r
+//!                                                                    ← r
+//!   sees it end              → g   takes the root, hooks, pivots
 //! ```
 //!
 //! None of them runs anything of the container's.
@@ -120,7 +121,14 @@ fn build(birth: &Birth<'_>, users: &Users<'_>, first: &OwnedFd, socket: &OwnedFd
                 Err(e) => report.fail(&e),
             }
         }
-        Forked::Parent(_, pidfd) => Ok(process::wait(&pidfd)?.code()),
+        Forked::Parent(_, pidfd) => {
+            let code = process::wait(&pidfd)?.code();
+            if code == 0 {
+                // The mounter is gone: nothing of the container's has seen it in its PID namespace.
+                fdpass::send(socket, b"g", &[])?;
+            }
+            Ok(code)
+        }
     }
 }
 
@@ -190,6 +198,7 @@ fn contained(
     settle_namespaces(flags)?;
     fdpass::send(socket, b"n", &[])?;
     let root = hear(socket, b'r')?.pop().ok_or_else(|| gone("no root"))?;
+    hear(socket, b'g')?;
     finish(birth, flags, &root, report)
 }
 
