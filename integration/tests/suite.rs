@@ -39,7 +39,6 @@ mod suite {
     pub(crate) mod plugins;
     pub(crate) mod reboot;
     pub(crate) mod registry;
-    pub(crate) mod soak;
     pub(crate) mod survive;
     pub(crate) mod vanishing;
 }
@@ -60,7 +59,6 @@ fn main() -> ExitCode {
         suite::cri_pod::cases(),
         suite::cri_change::cases(),
         suite::both_doors::cases(),
-        suite::soak::cases(),
         suite::survive::cases(),
         suite::reboot::cases(),
         suite::handlers::cases(),
