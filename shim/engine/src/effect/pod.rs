@@ -9,7 +9,7 @@ use gantry_model::operation::OperationKind;
 use gantry_model::sandbox::{PodSpec, Sandbox};
 use gantry_model::state::{Move, State};
 use gantry_model::supervisor::SandboxLaunch;
-use gantry_model::{ContainerId, Error, ErrorKind, Result, SandboxId};
+use gantry_model::{ContainerId, Error, Result, SandboxId};
 
 use super::{Context, config, files, network, stop};
 use crate::RemoveContainer;
@@ -131,15 +131,12 @@ pub(crate) async fn stop(context: &Context) -> Result<()> {
     if let Some(handle) = &context.handle {
         for container in inner.containers_of(&sandbox.id) {
             if container.state.is_live() {
-                match handle.kill(&call, &container.id, SIGKILL, true).await {
-                    Err(error)
-                        if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) =>
-                    {
-                        inner.end(&operation).await?;
-                        return Err(error);
-                    }
-                    _ => stop::wait_settled(inner, &container.id).await?,
+                let killed = handle.kill(&call, &container.id, SIGKILL, true).await;
+                if let Err(error) = stop::gone_is_fine(inner, &container.id, killed).await {
+                    inner.end(&operation).await?;
+                    return Err(error);
                 }
+                stop::wait_settled(inner, &container.id).await?;
             }
         }
     }

@@ -185,7 +185,11 @@ async fn settled(inner: &Arc<Inner>, id: &ContainerId) {
 }
 
 /// A process that has just ended cannot be signalled, and need not be; its supervisor may have ended with it.
-async fn gone_is_fine(inner: &Arc<Inner>, id: &ContainerId, result: Result<()>) -> Result<()> {
+pub(super) async fn gone_is_fine(
+    inner: &Arc<Inner>,
+    id: &ContainerId,
+    result: Result<()>,
+) -> Result<()> {
     match result {
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) => Ok(()),
         Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown) => {
